@@ -1,0 +1,155 @@
+//! The admin API, on its own listener: health, metrics, audit search, explain, reload.
+
+mod explain;
+mod search;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use subtle::ConstantTimeEq;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::config;
+pub use explain::explain;
+pub use search::{SearchParameters, search_of};
+
+/// Serves the admin API until the shutdown.
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    app: Arc<App>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "admin listener not started");
+            return;
+        }
+    };
+    let served = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is the end as well.
+        drop(stopped.wait_for(|down| *down).await);
+    });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "admin listener stopped");
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
+    let guarded = Router::new()
+        .route("/audit/events", get(audit_events))
+        .route("/explain/{id}", get(explain_decision))
+        .route("/config", get(effective_config))
+        .route("/reload", post(reload))
+        .route_layer(middleware::from_fn_with_state(app.clone(), require_token));
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .merge(guarded)
+        .with_state(app)
+}
+
+/// Lets a request pass that knows the admin token, where one is configured.
+async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let snapshot = app.snapshot();
+    let Some(token) = &snapshot.config.admin.token else {
+        return next.run(request).await;
+    };
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+        .unwrap_or_default();
+    if bool::from(given.ct_eq(token.expose().as_bytes())) {
+        next.run(request).await
+    } else {
+        problem(StatusCode::UNAUTHORIZED, "admin-token-required", "The admin token is required.")
+    }
+}
+
+async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
+    if app.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    crate::serve::read_gauges(&app);
+    let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, text)], app.metrics.render()).into_response()
+}
+
+async fn audit_events(
+    State(app): State<Arc<App>>,
+    Query(parameters): Query<SearchParameters>,
+) -> Response {
+    let search = match search_of(&parameters) {
+        Ok(search) => search,
+        Err(reason) => return problem(StatusCode::BAD_REQUEST, "search-invalid", &reason),
+    };
+    // A search reads files; the admin runtime has one thread for everything else.
+    let asked = serde_json::to_value(&parameters).unwrap_or_default();
+    let found = tokio::task::spawn_blocking(move || {
+        crate::notes::searched(&app.audit, &asked);
+        app.audit.search(&search)
+    });
+    match found.await {
+        Ok(Ok(page)) => json(&page),
+        Ok(Err(error)) => problem(StatusCode::BAD_REQUEST, "search-failed", &error.to_string()),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The search broke off."),
+    }
+}
+
+async fn explain_decision(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let found = tokio::task::spawn_blocking(move || {
+        explain(&id, |search| app.audit.search(search))
+    });
+    match found.await {
+        Ok(Ok(Some(explanation))) => json(&explanation),
+        Ok(Ok(None)) => problem(StatusCode::NOT_FOUND, "decision-not-found", "No such decision."),
+        Ok(Err(reason)) => problem(StatusCode::BAD_REQUEST, "search-failed", &reason),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The search broke off."),
+    }
+}
+
+async fn effective_config(State(app): State<Arc<App>>) -> Response {
+    let text = config::print(&app.snapshot().config);
+    ([(header::CONTENT_TYPE, "application/yaml")], text).into_response()
+}
+
+async fn reload(State(app): State<Arc<App>>) -> Response {
+    match tokio::task::spawn_blocking(move || app.reload()).await {
+        Ok(Ok(snapshot)) => json(&serde_json::json!({"result": "reloaded", "config_hash": snapshot.hash})),
+        Ok(Err(diagnostics)) => {
+            let errors: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            let body = serde_json::json!({"result": "refused", "errors": errors});
+            (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(body)).into_response()
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The reload broke off."),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Response {
+    axum::Json(value).into_response()
+}
+
+fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    let body = serde_json::json!({
+        "type": format!("https://rocketgraph.dev/problems/{code}"),
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": detail,
+        "code": code,
+    });
+    let problem = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, problem, body.to_string()).into_response()
+}

@@ -1,0 +1,379 @@
+//! The composition root: what is shared, how it starts, how a reload swaps it, how it stops.
+//!
+//! ```text
+//! start:  configuration -> rules -> keys -> audit log -> listeners bound -> admin -> workers -> ready
+//! stop:   not ready -> drain delay -> listeners closed -> requests end -> audit log -> spans -> exit
+//! ```
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::audit::Log;
+use crate::config::{self, Config};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::keys::{KeyStore, KeyView};
+use crate::listen::Gate;
+use crate::now::Now;
+use crate::policy::auth::Scope;
+use crate::policy::limits::{AddressTable, LimitTable, Plan};
+use crate::policy::threat::{self, Engine, RuleFile};
+use crate::proxy::cluster::Cluster;
+use crate::proxy::downstream::WireLimits;
+pub use crate::state::HeldBytes;
+use crate::state::Penalties;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans::SpanExporter;
+use crate::telemetry::trace::Sampler;
+
+/// Keys whose limits are remembered at once; idle ones make room.
+const LIMIT_ENTRIES_MAX: usize = 1 << 20;
+/// Addresses whose failed authentications are remembered at once.
+const ADDRESS_ENTRIES_MAX: usize = 1 << 16;
+
+/// Everything a request is decided by; immutable, swapped whole.
+pub struct Snapshot {
+    /// The configuration.
+    pub config: Config,
+    /// Its rules, compiled.
+    pub engine: Engine,
+    /// Its plans by name.
+    pub plans: HashMap<Arc<str>, Plan>,
+    /// The scopes each route needs, by route index.
+    pub scopes: Vec<Vec<Scope>>,
+    /// Routes that exist to be refused, with the part of their path that is the same for all.
+    pub(crate) refused: Vec<(usize, String)>,
+    /// What the threat engine is told of each route, by route index.
+    pub(crate) inspected: Vec<InspectedRoute>,
+    /// Its clusters, by the index routes hold.
+    pub(crate) clusters: Vec<Cluster>,
+    /// What connections are allowed.
+    wire: Arc<WireLimits>,
+    /// BLAKE3 of configuration and rules, for the audit trail.
+    pub hash: String,
+}
+
+/// What the threat engine is told of a route.
+pub(crate) struct InspectedRoute {
+    kind: threat::Kind,
+    query_text: Option<threat::FieldPath>,
+    refuses_undecodable: bool,
+}
+
+impl InspectedRoute {
+    fn of(route: &config::Route) -> Self {
+        Self {
+            kind: match route.kind {
+                config::Kind::Query => threat::Kind::Query,
+                config::Kind::Upload => threat::Kind::Upload,
+                config::Kind::Read => threat::Kind::Read,
+                config::Kind::Write => threat::Kind::Write,
+                config::Kind::Admin => threat::Kind::Admin,
+                config::Kind::Other => threat::Kind::Other,
+            },
+            query_text: route
+                .query_text
+                .as_ref()
+                .and_then(|path| threat::FieldPath::parse(&path.to_string())),
+            refuses_undecodable: route.inspection.on_undecodable == config::Otherwise::Refuse,
+        }
+    }
+
+    pub(crate) fn hints(&self) -> threat::Hints<'_> {
+        threat::Hints {
+            kind: self.kind,
+            query_text: self.query_text.as_ref(),
+            on_undecodable_refuse: self.refuses_undecodable,
+        }
+    }
+}
+
+/// What all requests share.
+pub struct App {
+    snapshot: ArcSwap<Snapshot>,
+    config_path: PathBuf,
+    runtime: tokio::runtime::Handle,
+    certificates: Mutex<Vec<Arc<crate::tls::Certificate>>>,
+    ready: AtomicBool,
+    /// Keys on disk.
+    pub store: Mutex<KeyStore>,
+    /// Keys in memory.
+    pub keys: KeyView,
+    /// Limits by key.
+    pub limits: LimitTable,
+    /// Failed authentications by address.
+    pub failures: Option<AddressTable>,
+    /// Suspensions and reductions by mitigation.
+    pub penalties: Penalties,
+    /// Bytes of bodies under inspection.
+    pub held_bytes: HeldBytes,
+    /// Connections.
+    pub gate: Arc<Gate>,
+    /// The audit log.
+    pub audit: Log,
+    /// Every metric family.
+    pub metrics: Metrics,
+    /// Which requests leave a span.
+    pub sampler: Sampler,
+    /// Where spans go.
+    pub spans: Option<SpanExporter>,
+    /// The endpoint label of requests without a route.
+    pub unmatched_endpoint: Arc<str>,
+}
+
+impl Snapshot {
+    /// Compiles configuration and rules; every wrong value of both is reported.
+    ///
+    /// # Errors
+    ///
+    /// The diagnostics, errors first.
+    pub fn load(path: &Path, runtime: &tokio::runtime::Handle) -> Result<Self, Vec<Diagnostic>> {
+        let loaded = config::load(path)?;
+        let files = rule_files(&loaded.config.rules.directory)?;
+        Self::build(loaded.config, &files, runtime)
+    }
+
+    /// Builds a snapshot from checked parts.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the rules, or with the clusters.
+    pub fn build(
+        config: Config,
+        files: &[RuleFile],
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let engine = Engine::compile(files, &config.rules.disabled)?;
+        let plans = config.plans.iter().map(|plan| (plan.name.clone(), plan_of(plan))).collect();
+        // Checked with the configuration; a scope that is none would admit nobody.
+        let scopes = config
+            .routes
+            .iter()
+            .map(|route| route.scopes.iter().filter_map(|scope| scope.parse().ok()).collect())
+            .collect();
+        let refused = config
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(_, route)| route.refuse && route.host.is_none() && route.methods.is_none())
+            .filter_map(|(index, route)| Some((index, fixed_prefix(&route.endpoint)?)))
+            .collect();
+        let inspected = config.routes.iter().map(InspectedRoute::of).collect();
+        let mut clusters = Vec::with_capacity(config.clusters.len());
+        for settings in &config.clusters {
+            let cluster = Cluster::start(settings, runtime).map_err(|error| {
+                let reason = format!("cluster {} cannot start: {error}", settings.name);
+                vec![Diagnostic::error(whole_file("gateway.yaml"), "clusters", reason)]
+            })?;
+            clusters.push(cluster);
+        }
+        let mut hash = blake3::Hasher::new();
+        hash.update(config::print(&config).as_bytes());
+        for file in files {
+            hash.update(file.text.as_bytes());
+        }
+        Ok(Self {
+            wire: Arc::new(wire_limits(&config)),
+            hash: hash.finalize().to_hex().as_str().get(..16).unwrap_or_default().to_owned(),
+            config,
+            engine,
+            plans,
+            scopes,
+            refused,
+            inspected,
+            clusters,
+        })
+    }
+}
+
+/// Reads the rule files of a directory in name order; without a directory, the shipped rules.
+///
+/// # Errors
+///
+/// The directory or a file cannot be read.
+pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
+    let unreadable = |path: &Path, error: &std::io::Error| {
+        let reason = format!("cannot be read: {error}");
+        vec![Diagnostic::error(whole_file(&path.display().to_string()), "rules", reason)]
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return Err(unreadable(directory, &error)),
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "yaml" || end == "yml"))
+        .collect();
+    paths.sort();
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+        files.push(RuleFile {
+            name: Arc::from(path.display().to_string()),
+            text,
+        });
+    }
+    Ok(files)
+}
+
+/// What of a template comes before its first parameter; `None` when nothing does.
+fn fixed_prefix(template: &str) -> Option<String> {
+    let fixed = template.split('{').next().unwrap_or(template).trim_end_matches('/');
+    (!fixed.is_empty()).then(|| fixed.to_owned())
+}
+
+fn plan_of(settings: &config::PlanSettings) -> Plan {
+    Plan {
+        name: settings.name.clone(),
+        requests_per_second: settings.requests_per_second,
+        burst: settings.burst,
+        requests_per_minute: settings.requests_per_minute,
+        requests_per_day: settings.requests_per_day,
+        concurrency: settings.concurrency,
+    }
+}
+
+fn whole_file(name: &str) -> Place {
+    Place {
+        file: Arc::from(name),
+        line: 0,
+        column: 0,
+    }
+}
+
+fn wire_limits(config: &Config) -> WireLimits {
+    let protocol = &config.protocol;
+    WireLimits {
+        header_timeout: protocol.header_timeout,
+        keepalive_timeout: protocol.keepalive_timeout,
+        body_stall_timeout: protocol.body_stall_timeout,
+        body_timeout: protocol.body_timeout,
+        write_stall_timeout: protocol.write_stall_timeout,
+        head: crate::policy::hygiene::HeadLimits {
+            head_bytes_max: protocol.header_bytes_max,
+            fields_max: protocol.header_count_max,
+            uri_bytes_max: protocol.uri_bytes_max,
+        },
+    }
+}
+
+/// What an [`App`] is put together from.
+pub(crate) struct Parts {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) config_path: PathBuf,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) store: KeyStore,
+    pub(crate) keys: KeyView,
+    pub(crate) audit: Log,
+    pub(crate) metrics: Metrics,
+    pub(crate) sampler: Sampler,
+    pub(crate) spans: Option<SpanExporter>,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let protocol = &parts.snapshot.config.protocol;
+        Arc::new(Self {
+            gate: Gate::new(protocol.connections_max, protocol.connections_per_address_max),
+            failures: parts
+                .snapshot
+                .config
+                .auth
+                .failures_per_minute_max
+                .map(|max| AddressTable::new(ADDRESS_ENTRIES_MAX, max)),
+            held_bytes: HeldBytes::budget(protocol.body_memory_bytes_max),
+            snapshot: ArcSwap::from_pointee(parts.snapshot),
+            config_path: parts.config_path,
+            runtime: parts.runtime,
+            certificates: Mutex::new(Vec::new()),
+            ready: AtomicBool::new(false),
+            store: Mutex::new(parts.store),
+            keys: parts.keys,
+            limits: LimitTable::new(LIMIT_ENTRIES_MAX),
+            penalties: Penalties::default(),
+            audit: parts.audit,
+            metrics: parts.metrics,
+            sampler: parts.sampler,
+            spans: parts.spans,
+            unmatched_endpoint: Arc::from("unmatched"),
+        })
+    }
+
+    /// The snapshot of this instant; a request keeps the one it began with.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    pub(crate) fn wire_limits(&self) -> Arc<WireLimits> {
+        self.snapshot.load().wire.clone()
+    }
+
+    /// Certificates that a reload renews.
+    pub(crate) fn adopt_certificates(&self, certificates: Vec<Arc<crate::tls::Certificate>>) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
+    }
+
+    /// Compiles the files anew and swaps them in; what is wrong with them changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The diagnostics; the old snapshot goes on serving.
+    pub fn reload(&self) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
+        let result = Snapshot::load(&self.config_path, &self.runtime);
+        let certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let result = result.and_then(|snapshot| {
+            for certificate in &certificates {
+                certificate.renew().map_err(|error| {
+                    vec![Diagnostic::error(
+                        whole_file(&self.config_path.display().to_string()),
+                        "listeners.tls",
+                        error.to_string(),
+                    )]
+                })?;
+            }
+            Ok(Arc::new(snapshot))
+        });
+        match &result {
+            Ok(snapshot) => {
+                self.snapshot.store(snapshot.clone());
+                self.metrics.config_loaded(&snapshot.hash);
+            }
+            Err(_) => self.metrics.config_refused(),
+        }
+        crate::notes::reloaded(
+            &self.audit,
+            result.as_ref().map(|snapshot| snapshot.hash.as_str()).map_err(Vec::as_slice),
+        );
+        result
+    }
+
+    /// Whether new work is welcome.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && self.audit.writable().is_ok()
+    }
+
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// States how many keys of each plan are active.
+    pub fn count_active_keys(&self) {
+        for (plan, count) in self.keys.active_by_plan(Now::read()) {
+            self.metrics.active_api_keys(&plan, count);
+        }
+    }
+
+    /// Takes in what other processes changed in the key store.
+    pub fn refresh_keys(&self) {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.keys.refresh(&store) {
+            Ok(refreshed) if refreshed.changed == 0 && !refreshed.reloaded => {}
+            Ok(_) => self.count_active_keys(),
+            Err(error) => tracing::warn!(%error, "keys not refreshed"),
+        }
+    }
+}

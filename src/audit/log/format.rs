@@ -1,0 +1,305 @@
+//! The bytes on disk: segment headers, frames, checkpoints and the chain over them.
+//!
+//! The layout is described in [the log's own page](super). Nothing here does I/O; every decoder takes
+//! any bytes and answers with a value or the reason why there is none.
+
+use std::fmt;
+
+/// Names of the parts of a frame or header that can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    /// The bytes end before the part does.
+    #[error("the bytes end inside it")]
+    Short,
+    /// It does not begin as it must.
+    #[error("it does not begin with the magic bytes")]
+    Magic,
+    /// Written by a version this one does not know.
+    #[error("unknown format version")]
+    Version,
+    /// A length or kind no writer produces.
+    #[error("impossible length or kind")]
+    Shape,
+    /// The checksum disagrees with the bytes.
+    #[error("checksum mismatch")]
+    Checksum,
+}
+
+/// Version of the format written here.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+/// Size of a segment's header, in bytes.
+pub(crate) const HEADER_BYTES: usize = 96;
+/// Size of what precedes a frame's payload, in bytes.
+pub(crate) const FRAME_HEADER_BYTES: usize = 52;
+/// Largest payload of a frame, in bytes.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Size of one of the two slots of the checkpoint file, in bytes.
+pub(crate) const CHECKPOINT_BYTES: usize = 256;
+
+const SEGMENT_MAGIC: [u8; 8] = *b"rg-audit";
+const CHECKPOINT_MAGIC: [u8; 8] = *b"rg-check";
+/// Keys that keep hashes of one purpose apart from those of another.
+const LEAF_KEY: [u8; 32] = *b"rg-gateway audit log: leaf    v1";
+const CHAIN_KEY: [u8; 32] = *b"rg-gateway audit log: chain   v1";
+const GENESIS_KEY: [u8; 32] = *b"rg-gateway audit log: genesis v1";
+
+/// Identity of one log: random, the same in all of its files.
+pub(crate) type LogId = [u8; 16];
+
+/// The hash over everything up to and including one frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Chain(pub [u8; 32]);
+
+impl Chain {
+    /// The chain before the first frame of a log.
+    pub(crate) fn genesis(log_id: &LogId) -> Self {
+        Self(*blake3::keyed_hash(&GENESIS_KEY, log_id).as_bytes())
+    }
+
+    /// The chain after one more frame.
+    pub(crate) fn after(&self, sequence: u64, kind: Kind, leaf: &Leaf) -> Self {
+        let mut input = [0_u8; 32 + 8 + 4 + 32];
+        let kind = kind.bytes();
+        let sequence = sequence.to_le_bytes();
+        let parts = self.0.iter().chain(&sequence).chain(&kind).chain(&leaf.0);
+        for (to, from) in input.iter_mut().zip(parts) {
+            *to = *from;
+        }
+        Self(*blake3::keyed_hash(&CHAIN_KEY, &input).as_bytes())
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The hash of one payload. The chain holds leaves, not payloads, so that an erased payload can
+/// leave its leaf behind and the chain still verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leaf(pub(crate) [u8; 32]);
+
+impl Leaf {
+    pub(crate) fn of(payload: &[u8]) -> Self {
+        Self(*blake3::keyed_hash(&LEAF_KEY, payload).as_bytes())
+    }
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One audit event, JSON.
+    Event,
+    /// Reserved: a signed checkpoint. Chained, not an event.
+    Checkpoint,
+    /// Reserved: the leaf of an erased event. Chained by that leaf, not an event.
+    Erased,
+}
+
+impl Kind {
+    fn bytes(self) -> [u8; 4] {
+        match self {
+            Self::Event => [1, 0, 0, 0],
+            Self::Checkpoint => [2, 0, 0, 0],
+            Self::Erased => [3, 0, 0, 0],
+        }
+    }
+
+    fn parse(bytes: [u8; 4]) -> Option<Self> {
+        [Self::Event, Self::Checkpoint, Self::Erased]
+            .into_iter()
+            .find(|kind| kind.bytes() == bytes)
+    }
+}
+
+/// What a segment says of itself before its first frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) log_id: LogId,
+    pub(crate) ordinal: u64,
+    pub(crate) first_sequence: u64,
+    /// The last sequence known to be synced when the segment was begun.
+    pub(crate) synced_through: u64,
+    /// The chain before the first frame.
+    pub(crate) chain: Chain,
+}
+
+impl SegmentHeader {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES);
+        out.extend_from_slice(&SEGMENT_MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&self.log_id);
+        out.extend_from_slice(&self.ordinal.to_le_bytes());
+        out.extend_from_slice(&self.first_sequence.to_le_bytes());
+        out.extend_from_slice(&self.synced_through.to_le_bytes());
+        out.extend_from_slice(&self.chain.0);
+        out.extend_from_slice(&[0; 4]);
+        seal(out)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut fields = Fields::checked(bytes, HEADER_BYTES, SEGMENT_MAGIC)?;
+        Ok(Self {
+            log_id: fields.take()?,
+            ordinal: u64::from_le_bytes(fields.take()?),
+            first_sequence: u64::from_le_bytes(fields.take()?),
+            synced_through: u64::from_le_bytes(fields.take()?),
+            chain: Chain(fields.take()?),
+        })
+    }
+}
+
+/// How far the log was known to be synced, and the chain there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) log_id: LogId,
+    pub(crate) sequence: u64,
+    pub(crate) unix_micros: i64,
+    pub(crate) chain: Chain,
+}
+
+impl Checkpoint {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(CHECKPOINT_BYTES);
+        out.extend_from_slice(&CHECKPOINT_MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&self.log_id);
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.unix_micros.to_le_bytes());
+        out.extend_from_slice(&self.chain.0);
+        // Room for a Merkle root, a key id and an Ed25519 signature.
+        out.resize(CHECKPOINT_BYTES - 4, 0);
+        seal(out)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut fields = Fields::checked(bytes, CHECKPOINT_BYTES, CHECKPOINT_MAGIC)?;
+        Ok(Self {
+            log_id: fields.take()?,
+            sequence: u64::from_le_bytes(fields.take()?),
+            unix_micros: i64::from_le_bytes(fields.take()?),
+            chain: Chain(fields.take()?),
+        })
+    }
+}
+
+/// One frame, as found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) kind: Kind,
+    /// What the frame says the chain after it is.
+    pub(crate) chain: Chain,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Appends one frame; the payload is no longer than [`PAYLOAD_BYTES_MAX`].
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let length = u32::try_from(self.payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let (sequence, kind) = (self.sequence.to_le_bytes(), self.kind.bytes());
+        let parts: [&[u8]; 4] = [&sequence, &kind, &self.chain.0, self.payload];
+        let checksum = parts
+            .iter()
+            .fold(crc32c::crc32c(&length), |sum, part| crc32c::crc32c_append(sum, part));
+        out.reserve(FRAME_HEADER_BYTES + self.payload.len());
+        out.extend_from_slice(&length);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        for part in parts {
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// The frame that begins the bytes.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let mut fields = Fields(bytes);
+        let length_bytes = fields.take()?;
+        let checksum = u32::from_le_bytes(fields.take()?);
+        let checked = fields.0;
+        let sequence = u64::from_le_bytes(fields.take()?);
+        let kind = Kind::parse(fields.take()?).ok_or(FormatError::Shape)?;
+        let chain = Chain(fields.take()?);
+        let length = usize::try_from(u32::from_le_bytes(length_bytes)).unwrap_or(usize::MAX);
+        if length > PAYLOAD_BYTES_MAX {
+            return Err(FormatError::Shape);
+        }
+        let payload = fields.0.get(..length).ok_or(FormatError::Short)?;
+        let covered = checked
+            .get(..FRAME_HEADER_BYTES - 8 + length)
+            .ok_or(FormatError::Short)?;
+        if crc32c::crc32c_append(crc32c::crc32c(&length_bytes), covered) != checksum {
+            return Err(FormatError::Checksum);
+        }
+        Ok(Self {
+            sequence,
+            kind,
+            chain,
+            payload,
+        })
+    }
+
+    /// Size on disk, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        FRAME_HEADER_BYTES + self.payload.len()
+    }
+
+    /// The leaf the chain was extended by.
+    pub(crate) fn leaf(&self) -> Leaf {
+        match (self.kind, <[u8; 32]>::try_from(self.payload)) {
+            (Kind::Erased, Ok(leaf)) => Leaf(leaf),
+            _ => Leaf::of(self.payload),
+        }
+    }
+}
+
+/// Appends the checksum of everything so far.
+pub(crate) fn seal(mut out: Vec<u8>) -> Vec<u8> {
+    let checksum = crc32c::crc32c(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// The bytes before the checksum that ends them.
+pub(crate) fn unseal(bytes: &[u8]) -> Result<&[u8], FormatError> {
+    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(FormatError::Short)?;
+    if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
+        return Err(FormatError::Checksum);
+    }
+    Ok(body)
+}
+
+/// Takes fixed-size fields off the front of some bytes.
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+        let (field, rest) = self.0.split_first_chunk::<N>().ok_or(FormatError::Short)?;
+        self.0 = rest;
+        Ok(*field)
+    }
+
+    /// The fields after magic and version of a sealed block of a given size.
+    fn checked(bytes: &'a [u8], size: usize, magic: [u8; 8]) -> Result<Self, FormatError> {
+        let block = bytes.get(..size).ok_or(FormatError::Short)?;
+        let mut fields = Self(block);
+        if fields.take::<8>()? != magic {
+            return Err(FormatError::Magic);
+        }
+        fields.0 = unseal(block)?.get(8..).unwrap_or_default();
+        if u16::from_le_bytes(fields.take()?) != FORMAT_VERSION {
+            return Err(FormatError::Version);
+        }
+        fields.take::<6>()?;
+        Ok(fields)
+    }
+}

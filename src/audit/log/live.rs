@@ -1,0 +1,442 @@
+//! The log as the gateway holds it: a lock around the writer, and one thread that syncs.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::format::PAYLOAD_BYTES_MAX;
+use super::options::{Durability, LogOptions};
+use super::recover::recover;
+use super::report::{AppendError, LogStats, OpenError, Position, Recovery};
+use super::segments::LOCK_FILE;
+use super::storage::{Directory, Storage};
+use super::summary::Traits;
+use super::upkeep::{Distress, Dropped};
+use super::writer::{UNSYNCED_EVENTS_MAX, Writer};
+use crate::audit::event::{AuditEvent, Severity};
+use crate::audit::event_id::EventIds;
+use crate::audit::search::{Page, Search, SearchError, Tail, search_segments, tail_segments};
+use crate::now::Now;
+
+/// The shortest sync interval.
+const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// Wait between two attempts while the disk fails.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Most that a thread keeps of its serialisation buffer between events, in bytes.
+const BUFFER_BYTES_KEPT: usize = 64 << 10;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A durable log of audit events; clones share it. The last one dropped closes it.
+#[derive(Clone)]
+pub struct Log {
+    owner: Arc<Owner>,
+}
+
+/// Ends the thread when the last clone goes.
+struct Owner {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Shared {
+    storage: Arc<dyn Storage>,
+    durability: Durability,
+    interval: Duration,
+    state: Mutex<State>,
+    /// Signalled when the thread should not wait for its interval.
+    work: Condvar,
+    /// The last sequence synced, for those who wait on it.
+    synced: watch::Sender<Synced>,
+    /// A copy of the writer's [`Distress`], read without the lock.
+    distress: AtomicU8,
+    ids: EventIds,
+    /// Locked while the log is open.
+    _lock: File,
+}
+
+struct State {
+    writer: Writer,
+    events_refused: u64,
+    /// Someone waits for a sync, or the unsynced events near their bound.
+    hurried: bool,
+    closing: bool,
+    closed: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Synced {
+    sequence: u64,
+    closed: bool,
+}
+
+impl Log {
+    /// Opens or creates a log, mends what a crash left, and begins to write.
+    ///
+    /// # Errors
+    ///
+    /// When another process writes to it, or the disk does not let it be read, mended and synced.
+    pub fn open(options: &LogOptions) -> Result<(Self, Recovery), OpenError> {
+        let failed = |source: io::Error| OpenError::Storage {
+            path: options.dir.clone(),
+            source,
+        };
+        let storage: Arc<dyn Storage> =
+            Arc::new(Directory::writable(&options.dir).map_err(failed)?);
+        let lock = lock(&options.dir)?;
+        let limits = options.limits();
+        let log_id = getrandom::u64().map_err(io::Error::from).map_err(failed)?;
+        let seed = getrandom::u64().map_err(io::Error::from).map_err(failed)?;
+        let log_id = (u128::from(log_id) << 64 | u128::from(seed)).to_le_bytes();
+        let durability = limits.durability;
+        let (start, recovery) =
+            recover(&*storage, log_id, limits.segment_bytes_max).map_err(failed)?;
+        let mut writer = Writer::start(storage.clone(), limits, start).map_err(failed)?;
+        sync_twice(&mut writer, &*storage).map_err(failed)?;
+        let synced = Synced {
+            sequence: writer.stats().synced_sequence,
+            closed: false,
+        };
+        let shared = Arc::new(Shared {
+            storage,
+            durability,
+            interval: options.sync_interval.max(SYNC_INTERVAL_MIN),
+            distress: AtomicU8::new(writer.distress() as u8),
+            state: Mutex::new(State {
+                writer,
+                events_refused: 0,
+                hurried: false,
+                closing: false,
+                closed: false,
+            }),
+            work: Condvar::new(),
+            synced: watch::Sender::new(synced),
+            ids: EventIds::new(seed),
+            _lock: lock,
+        });
+        let background = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("audit-log".to_owned())
+            .spawn(move || background.keep())
+            .map_err(failed)?;
+        let owner = Owner {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        };
+        let log = Self {
+            owner: Arc::new(owner),
+        };
+        Ok((log, recovery))
+    }
+
+    /// Appends one event; with `written` and `synced` the kernel has it on return. Does not wait for the disk:
+    /// with `synced`, await [`synced`](Self::synced) on the result.
+    ///
+    /// An event that does not fit a frame (256 KiB) is recorded [clipped](AuditEvent::clipped).
+    ///
+    /// # Errors
+    ///
+    /// When the event was not recorded; nothing of it will appear later.
+    pub fn append(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
+        self.owner.shared.append(event)
+    }
+
+    /// Completes when a power cut can no longer take the event at this position.
+    ///
+    /// # Errors
+    ///
+    /// When the log closes before that.
+    pub async fn synced(&self, position: Position) -> Result<(), AppendError> {
+        let shared = &self.owner.shared;
+        let mut synced = shared.synced.subscribe();
+        if synced.borrow().sequence < position.0 {
+            shared.hurry();
+        }
+        let reached = |synced: &Synced| synced.sequence >= position.0 || synced.closed;
+        match synced.wait_for(reached).await {
+            Ok(synced) if synced.sequence >= position.0 => Ok(()),
+            _ => Err(AppendError::Closed),
+        }
+    }
+
+    /// Appends one event and completes when it is as durable as the log is configured to be.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append) and [`synced`](Self::synced).
+    pub async fn record(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
+        let position = self.append(event)?;
+        if self.owner.shared.durability == Durability::Synced {
+            self.synced(position).await?;
+        }
+        Ok(position)
+    }
+
+    /// Whether a request may be accepted that will have to be recorded. Costs one atomic read.
+    ///
+    /// # Errors
+    ///
+    /// When the log is full, failing or too far behind the disk. There is then still room for the events of
+    /// requests accepted earlier.
+    pub fn writable(&self) -> Result<(), AppendError> {
+        let distress = self.owner.shared.distress.load(Ordering::Relaxed);
+        match distress {
+            _ if distress == Distress::None as u8 => Ok(()),
+            _ if distress == Distress::Full as u8 => Err(AppendError::Full),
+            _ if distress == Distress::SyncBehind as u8 => Err(AppendError::SyncBehind),
+            _ if distress == CLOSED => Err(AppendError::Closed),
+            _ => Err(AppendError::Storage(Arc::new(io::Error::other(
+                "an earlier write or sync failed",
+            )))),
+        }
+    }
+
+    /// When an append counts as done.
+    pub fn durability(&self) -> Durability {
+        self.owner.shared.durability
+    }
+
+    /// One page of events, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the cursor is not one of ours or the disk cannot be read.
+    pub fn search(&self, search: &Search) -> Result<Page, SearchError> {
+        let shared = &self.owner.shared;
+        let segments = {
+            let mut state = shared.lock();
+            // With `relaxed` the newest frames may still be in memory; a failure shows at the next append.
+            drop(state.writer.flush());
+            state.writer.views()
+        };
+        search_segments(&*shared.storage, &segments, search)
+    }
+
+    /// The events after a position, oldest first, at most `events_max` of them.
+    ///
+    /// # Errors
+    ///
+    /// When the disk cannot be read.
+    pub fn tail(&self, after: Position, events_max: usize) -> Result<Tail, SearchError> {
+        let shared = &self.owner.shared;
+        let segments = {
+            let mut state = shared.lock();
+            drop(state.writer.flush());
+            state.writer.views()
+        };
+        tail_segments(&*shared.storage, &segments, after, events_max)
+    }
+
+    /// The figures of this moment.
+    pub fn stats(&self) -> LogStats {
+        let state = self.owner.shared.lock();
+        LogStats {
+            events_refused: state.events_refused,
+            ..state.writer.stats()
+        }
+    }
+
+    /// Syncs what there is and ends; later appends fail. Waits for the disk.
+    pub fn close(&self) {
+        self.owner.close();
+    }
+}
+
+/// The value of `Shared::distress` once closed; no [`Distress`] has it.
+const CLOSED: u8 = u8::MAX;
+
+impl Owner {
+    fn close(&self) {
+        self.shared.lock().closing = true;
+        self.shared.work.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic there was reported by the runtime; the log is closed either way.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hurry(&self) {
+        self.lock().hurried = true;
+        self.work.notify_one();
+    }
+
+    fn append(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
+        let traits = Traits::of(event);
+        let mut buffer = BUFFER.take();
+        let written = serialise(event, &mut buffer);
+        let appended = written.and_then(|()| self.append_json(&buffer, &traits));
+        if buffer.capacity() <= BUFFER_BYTES_KEPT {
+            BUFFER.set(buffer);
+        }
+        appended
+    }
+
+    fn append_json(&self, json: &[u8], traits: &Traits) -> Result<Position, AppendError> {
+        let mut state = self.lock();
+        let appended = if state.closed {
+            Err(AppendError::Closed)
+        } else {
+            state.writer.append(json, traits)
+        };
+        state.events_refused += u64::from(appended.is_err());
+        let behind = state.writer.unsynced_events() > UNSYNCED_EVENTS_MAX / 2;
+        if !state.hurried && (behind || self.durability == Durability::Synced) {
+            state.hurried = true;
+            self.work.notify_one();
+        }
+        if !state.closed {
+            self.distress.store(state.writer.distress() as u8, Ordering::Relaxed);
+        }
+        appended
+    }
+
+    /// The background thread: syncs, keeps house, writes index files, until closed.
+    fn keep(&self) {
+        loop {
+            let (closing, failing) = self.sync();
+            self.keep_house();
+            if closing {
+                let mut state = self.lock();
+                state.closed = true;
+                self.distress.store(CLOSED, Ordering::Relaxed);
+                drop(state);
+                // Whatever came in since the last sync.
+                self.sync();
+                self.synced.send_modify(|synced| synced.closed = true);
+                return;
+            }
+            self.wait(failing);
+        }
+    }
+
+    /// Waits for the interval, or until hurried; a failing disk is not hurried.
+    fn wait(&self, failing: bool) {
+        let state = self.lock();
+        let interval = if failing { RETRY_INTERVAL } else { self.interval };
+        let idle = |state: &mut State| !state.closing && (failing || !state.hurried);
+        let waited = self.work.wait_timeout_while(state, interval, idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.hurried = false;
+    }
+
+    /// One group commit. Answers whether the log is closing and whether the disk failed.
+    fn sync(&self) -> (bool, bool) {
+        let (job, closing) = {
+            let mut state = self.lock();
+            (state.writer.begin_sync(), state.closing)
+        };
+        let Some(job) = job else {
+            let distress = self.lock().writer.distress();
+            return (closing, distress != Distress::None);
+        };
+        let result = job.run(&*self.storage);
+        let mut state = self.lock();
+        let unix_micros = Now::read().unix_micros;
+        let result = state.writer.finish_sync(&job, result, unix_micros);
+        let sequence = state.writer.synced_sequence();
+        drop(state);
+        self.synced.send_modify(|synced| synced.sequence = sequence);
+        (closing, result.is_err())
+    }
+
+    fn keep_house(&self) {
+        let (dropped, job) = {
+            let mut state = self.lock();
+            state.writer.tick();
+            let distress = state.writer.distress() as u8;
+            self.distress.store(distress, Ordering::Relaxed);
+            (state.writer.take_dropped(), state.writer.index_job())
+        };
+        if let Some(job) = job {
+            job.run(&*self.storage);
+        }
+        if let Some(dropped) = dropped {
+            // Best effort: the counters tell of it as well.
+            drop(self.append(&dropped_event(&self.ids, dropped)));
+        }
+    }
+}
+
+/// The event that tells what a full log gave up.
+fn dropped_event(ids: &EventIds, dropped: Dropped) -> AuditEvent<'static> {
+    let now = Now::read().unix_micros;
+    let details = json!({
+        "segments": dropped.segments,
+        "first_sequence": dropped.first_sequence,
+        "last_sequence": dropped.last_sequence,
+    });
+    AuditEvent::system(ids.next(now), now, Severity::Warning, "audit.log.dropped", details)
+}
+
+/// Writes an event as one line of JSON, clipped if it would not fit.
+fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<(), AppendError> {
+    let mut write = |event: &AuditEvent<'_>| {
+        buffer.clear();
+        serde_json::to_writer(&mut *buffer, event).map_err(|_| AppendError::Unserialisable)?;
+        Ok(buffer.len() <= PAYLOAD_BYTES_MAX)
+    };
+    if write(event)? || write(&event.clipped())? {
+        return Ok(());
+    }
+    Err(AppendError::TooLarge)
+}
+
+/// Makes what was recovered durable before anything is acknowledged; a second attempt goes to a new segment.
+fn sync_twice(writer: &mut Writer, storage: &dyn Storage) -> io::Result<()> {
+    let mut result = Ok(());
+    for _ in 0..2 {
+        let Some(job) = writer.begin_sync() else {
+            break;
+        };
+        let unix_micros = Now::read().unix_micros;
+        result = writer.finish_sync(&job, job.run(storage), unix_micros);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+/// Locks the directory for this process.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Storage {
+        path: dir.to_owned(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(dir.join(LOCK_FILE))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,89 @@
+//! The durable log of audit events: one writer, any number of readers, no database.
+//!
+//! # Promises
+//!
+//! - An event [appended](Log::append) with durability `written` or `synced` is in the kernel's hands when
+//!   the call returns: a killed process loses nothing. With `relaxed` it is there within
+//!   [`sync_interval`](LogOptions::sync_interval).
+//! - An event [synced](Log::synced) survives a power cut. With `written` and `relaxed` a power cut takes at
+//!   most the events of the last `sync_interval`, and never more than 10,000 events or 16 MiB: at that bound
+//!   appends are refused until a sync has caught up.
+//! - What was acknowledged is never reordered, replaced or invented. Damage is found, counted and located.
+//! - History cannot be edited, cut or reordered without [`verify`](crate::audit::verify) naming the place, up to
+//!   whoever can also rewrite every later hash and the checkpoint; signed checkpoints close that door.
+//! - The disk used is bounded by [`total_bytes_max`](LogOptions::total_bytes_max); what happens there is
+//!   [`WhenFull`].
+//!
+//! It does not choose what is recorded, deliver events elsewhere, or encrypt.
+//!
+//! # On disk
+//!
+//! One flat directory (mode 0700, files 0600), integers little endian:
+//!
+//! ```text
+//! lock                  locked by the one process that writes
+//! checkpoint            two slots of 256 bytes, written in turn after each sync
+//! reserve               space given up when the disk is full, so that the last events still fit
+//! 000000000007.seg      a segment; ordinals only grow
+//! 000000000007.idx      summaries of a sealed segment's blocks; can be rebuilt, may be absent
+//! 000000000007-….torn   what a recovery did not believe, kept for people
+//! 000000000008.new      a segment being put together; removed at open
+//!
+//! segment    = header frame*
+//! header     = magic[8] "rg-audit"  version u16  zero[6]  log id[16]  ordinal u64  first sequence u64
+//!              synced through u64  chain before the first frame[32]  zero[4]  crc32c u32          96 bytes
+//! frame      = length u32  crc32c u32  sequence u64  kind u32  chain[32]  payload[length]    52 + length bytes
+//! checkpoint = magic[8] "rg-check"  version u16  zero[6]  log id[16]  sequence u64  unix micros u64
+//!              chain[32]  zero to 252 (room for a Merkle root and a signature)  crc32c u32       256 bytes
+//! ```
+//!
+//! A frame's checksum covers everything but itself. Its kind is 1 for an event (the payload is one JSON
+//! object on one line), 2 for a signed checkpoint, 3 for an erased event (the payload is its leaf); 2 and 3
+//! are reserved and skipped by readers. Sequences begin at 1 and have no gaps.
+//!
+//! ```text
+//! leaf    = BLAKE3 keyed "leaf"  (payload)
+//! chain n = BLAKE3 keyed "chain" (chain n-1 ‖ sequence ‖ kind ‖ leaf)      chain 0 = BLAKE3 keyed "genesis" (log id)
+//! ```
+//!
+//! The chain is over leaves, so a payload can later be erased and the history still verifies, and the leaves
+//! are what a Merkle tree takes.
+//!
+//! # Abandonment
+//!
+//! After a failed sync the kernel may drop the pages it could not write and report success the next time. So
+//! a file that failed is never trusted again: its unsynced frames, kept in memory until a sync covers them, are
+//! written to a new segment that begins with the first unsynced sequence. Hence one rule for all readers: *a
+//! segment ends where a later segment begins*. The same happens at open to frames nobody knows to be synced.
+//! A write that fails for lack of space is not distrusted; it is tried again at the same place.
+//!
+//! # Recovery
+//!
+//! The newest checkpoint (or segment header) says how far the log was synced. Up to there every frame was durable:
+//! one that is missing or changed is *damage*, reported with its place, and the frames after it are still
+//! believed. Past there pages may have reached the disk in any order: belief ends at the first frame that is not
+//! whole, next in sequence and chained. The rest moves to a `.torn` file and is counted. If the log ends
+//! before its checkpoint, events are *missing*: that is reported, and their sequences are not used again.
+//! Segments before the one that holds the checkpoint are not read at open; `verify` reads everything.
+
+pub(crate) mod format;
+pub(crate) mod frames;
+mod live;
+mod options;
+mod recover;
+mod report;
+pub(crate) mod segments;
+pub(crate) mod storage;
+pub(crate) mod summary;
+mod upkeep;
+mod writer;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod simulated;
+
+pub use format::{Chain, FormatError};
+pub use live::Log;
+pub use options::{Durability, LogOptions, WhenFull};
+pub use report::{AppendError, Damage, LogStats, OpenError, Position, Recovery};

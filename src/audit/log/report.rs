@@ -1,0 +1,156 @@
+//! What a log tells of itself: places, errors, recoveries, figures.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::format::FormatError;
+use crate::audit::event::{AuditEvent, Severity};
+use crate::audit::event_id::EventIds;
+use crate::now::Now;
+
+/// A place in the log: the sequence of an event, 0 before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+/// Why an event was not appended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The log has its size, or the disk is full.
+    #[error("the audit log is full")]
+    Full,
+    /// Too many events wait for the disk.
+    #[error("the disk cannot keep up with the audit log")]
+    SyncBehind,
+    /// The event does not fit a frame even when clipped.
+    #[error("the event is too large")]
+    TooLarge,
+    /// The event could not be written as JSON.
+    #[error("the event cannot be written as JSON")]
+    Unserialisable,
+    /// The log was closed.
+    #[error("the audit log is closed")]
+    Closed,
+    /// The disk failed and a new segment could not be begun either.
+    #[error("the audit log cannot be written")]
+    Storage(#[source] Arc<io::Error>),
+}
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process writes to it.
+    #[error("the audit log is in use by another process: {}", .0.display())]
+    InUse(PathBuf),
+    /// The directory or a file in it cannot be used.
+    #[error("the audit log cannot be opened: {}", path.display())]
+    Storage {
+        /// The log's directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// One damaged place in what was once synced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment's ordinal, which is its file name.
+    pub segment: u64,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// The last good event before it.
+    pub after_sequence: u64,
+    /// What is wrong there.
+    pub reason: FormatError,
+}
+
+/// What opening a log found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The last event believed.
+    pub last_sequence: u64,
+    /// Events read and believed; segments synced long ago are not read.
+    pub events: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes moved aside because no belief in them was possible.
+    pub torn_bytes: u64,
+    /// Whole frames among those.
+    pub quarantined_events: u64,
+    /// Synced events that are gone from the end of the log.
+    pub missing_events: u64,
+    /// Damaged places in synced history.
+    pub damages: u64,
+    /// The first thousand of them.
+    pub damaged: Vec<Damage>,
+}
+
+impl Recovery {
+    /// Whether the log was closed in order and is whole.
+    pub fn is_clean(&self) -> bool {
+        self.torn_bytes == 0 && self.missing_events == 0 && self.damages == 0
+    }
+
+    /// The event that tells of this recovery: `info` when clean, `warning` for a torn tail, `critical` when
+    /// synced history is damaged.
+    pub fn event(&self, ids: &EventIds, now: Now) -> AuditEvent<'static> {
+        let severity = match self {
+            _ if self.is_clean() => Severity::Info,
+            _ if self.damages + self.missing_events == 0 => Severity::Warning,
+            _ => Severity::Critical,
+        };
+        let first = self.damaged.first().map(|damage| {
+            json!({
+                "segment": damage.segment,
+                "offset": damage.offset,
+                "after_sequence": damage.after_sequence,
+                "reason": damage.reason.to_string(),
+            })
+        });
+        let details = json!({
+            "last_sequence": self.last_sequence,
+            "torn_bytes": self.torn_bytes,
+            "quarantined_events": self.quarantined_events,
+            "missing_events": self.missing_events,
+            "damages": self.damages,
+            "first_damage": first,
+        });
+        let id = ids.next(now.unix_micros);
+        AuditEvent::system(id, now.unix_micros, severity, "audit.log.opened", details)
+    }
+}
+
+/// Figures of a log, for metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Events appended since open.
+    pub events_appended: u64,
+    /// Events refused since open.
+    pub events_refused: u64,
+    /// Size of the log now, in bytes.
+    pub bytes: u64,
+    /// Segments now.
+    pub segments: u64,
+    /// The oldest event kept.
+    pub first_sequence: u64,
+    /// The newest event.
+    pub last_sequence: u64,
+    /// The newest event a power cut cannot take.
+    pub synced_sequence: u64,
+    /// Group commits since open.
+    pub syncs: u64,
+    /// Group commits that failed.
+    pub sync_errors: u64,
+    /// Writes that failed for a reason other than space.
+    pub write_errors: u64,
+    /// Segments abandoned after such failures.
+    pub segments_abandoned: u64,
+    /// Segments removed to make room.
+    pub segments_dropped: u64,
+    /// Events in them.
+    pub events_dropped: u64,
+}

@@ -1,0 +1,102 @@
+//! The segments of a directory, in order, and where each one ends.
+
+use std::io;
+
+use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES, SegmentHeader};
+use super::storage::{Storage, read_whole};
+
+/// The file that says how far the log is synced.
+pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
+/// Space kept back for the last events before a full disk.
+pub(crate) const RESERVE_FILE: &str = "reserve";
+/// Held by the one process that writes.
+pub(crate) const LOCK_FILE: &str = "lock";
+/// A segment that is being put together; worthless after a crash.
+pub(crate) const UNFINISHED: &str = ".new";
+/// What a recovery did not believe.
+pub(crate) const TORN: &str = ".torn";
+const SEGMENT: &str = ".seg";
+const INDEX: &str = ".idx";
+
+pub(crate) fn segment_name(ordinal: u64) -> String {
+    format!("{ordinal:012}{SEGMENT}")
+}
+
+pub(crate) fn unfinished_name(ordinal: u64) -> String {
+    format!("{ordinal:012}{UNFINISHED}")
+}
+
+pub(crate) fn index_name(ordinal: u64) -> String {
+    format!("{ordinal:012}{INDEX}")
+}
+
+/// The ordinal a segment's file name carries.
+fn segment_ordinal(name: &str) -> Option<u64> {
+    name.strip_suffix(SEGMENT)?.parse().ok()
+}
+
+/// One segment file, before its frames are looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) name: String,
+    pub(crate) ordinal: u64,
+    /// Size of the file.
+    pub(crate) bytes: u64,
+    /// Absent when it cannot be believed.
+    pub(crate) header: Option<SegmentHeader>,
+    /// The first sequence that is not this segment's, because a later one begins there.
+    pub(crate) end: u64,
+}
+
+/// All segments by ordinal.
+///
+/// A segment that was abandoned after a failed write or sync is superseded, from the first sequence
+/// of its successor on: hence `end`, the least first sequence of all later segments.
+pub(crate) fn segments(storage: &dyn Storage) -> io::Result<Vec<Segment>> {
+    let mut found = Vec::new();
+    for (name, bytes) in storage.list()? {
+        let Some(ordinal) = segment_ordinal(&name) else {
+            continue;
+        };
+        let header = match storage.open(&name) {
+            Ok(file) => SegmentHeader::decode(&file.read_at(0, HEADER_BYTES)?).ok(),
+            // Dropped by the writer since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        found.push(Segment {
+            name,
+            ordinal,
+            bytes,
+            header: header.filter(|header| header.ordinal == ordinal),
+            end: u64::MAX,
+        });
+    }
+    found.sort_by_key(|segment| segment.ordinal);
+    end_where_successors_begin(&mut found);
+    Ok(found)
+}
+
+/// Sets every segment's `end`.
+pub(crate) fn end_where_successors_begin(segments: &mut [Segment]) {
+    let mut end = u64::MAX;
+    for segment in segments.iter_mut().rev() {
+        segment.end = end;
+        if let Some(header) = &segment.header {
+            end = end.min(header.first_sequence);
+        }
+    }
+}
+
+/// The newest readable checkpoint.
+pub(crate) fn checkpoint(storage: &dyn Storage) -> io::Result<Option<Checkpoint>> {
+    let bytes = match read_whole(storage, CHECKPOINT_FILE) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(bytes
+        .chunks(CHECKPOINT_BYTES)
+        .filter_map(|slot| Checkpoint::decode(slot).ok())
+        .max_by_key(|checkpoint| checkpoint.sequence))
+}

@@ -1,0 +1,340 @@
+//! What a writer does beside appending: syncs, checkpoints, quota, the reserve, index files.
+
+use std::io;
+use std::sync::Arc;
+
+use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES};
+use super::segments::{CHECKPOINT_FILE, RESERVE_FILE, index_name, segment_name};
+use super::storage::{Storage, StorageFile, read_whole};
+use super::summary::{Blocks, encode_index};
+use super::writer::{Index, Mark, UNSYNCED_BYTES_MAX, UNSYNCED_EVENTS_MAX, Writer};
+use super::{AppendError, LogStats, WhenFull};
+use crate::audit::search::SegmentView;
+
+/// History given up for new events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub(crate) segments: u64,
+    pub(crate) first_sequence: u64,
+    pub(crate) last_sequence: u64,
+}
+
+/// Why new requests should not be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Distress {
+    None,
+    Full,
+    Broken,
+    SyncBehind,
+}
+
+/// One group commit on its way.
+pub(crate) struct SyncJob {
+    epoch: u64,
+    mark: Mark,
+    files: Vec<Arc<dyn StorageFile>>,
+    directory: bool,
+}
+
+impl SyncJob {
+    /// Makes everything up to the job's mark durable; slow, so run without the lock.
+    pub(crate) fn run(&self, storage: &dyn Storage) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| file.sync())?;
+        if self.directory {
+            storage.sync_directory()?;
+        }
+        Ok(())
+    }
+}
+
+/// One index file to be written.
+pub(crate) struct IndexJob {
+    pub(crate) ordinal: u64,
+    blocks: Option<Blocks>,
+}
+
+impl IndexJob {
+    /// Writes the file, reading the segment first where its summaries are not at hand. An index is a
+    /// convenience: a failure costs later searches time and is not reported.
+    pub(crate) fn run(self, storage: &dyn Storage) {
+        let write = || -> io::Result<()> {
+            let name = segment_name(self.ordinal);
+            let (blocks, length) = match self.blocks {
+                Some(blocks) => {
+                    let files = storage.list()?;
+                    let segment = files.into_iter().find(|(file, _)| *file == name);
+                    (blocks, segment.map_or(0, |(_, length)| length))
+                }
+                None => {
+                    let bytes = read_whole(storage, &name)?;
+                    (Blocks::read(&bytes, HEADER_BYTES), bytes.len() as u64)
+                }
+            };
+            let index = index_name(self.ordinal);
+            storage.create(&index)?.write_at(0, &encode_index(length, &blocks.all()))
+        };
+        drop(write());
+    }
+}
+
+impl Writer {
+    /// Begins to make everything appended so far durable. `None` when there is nothing to do, or
+    /// when a sync is running already.
+    pub(crate) fn begin_sync(&mut self) -> Option<SyncJob> {
+        if self.sync_running || (self.broken && self.abandon().is_err()) {
+            return None;
+        }
+        if self.flush().is_err() || self.broken {
+            return None;
+        }
+        if self.last == self.synced && self.dirty.is_empty() && !self.directory_dirty {
+            return None;
+        }
+        std::mem::swap(&mut self.syncing, &mut self.fresh);
+        self.sync_running = true;
+        let mut files = std::mem::take(&mut self.dirty);
+        files.push(self.active.file.clone());
+        Some(SyncJob {
+            epoch: self.epoch,
+            mark: self.last,
+            files,
+            directory: std::mem::take(&mut self.directory_dirty),
+        })
+    }
+
+    /// Takes note of what became of a sync.
+    ///
+    /// A sync that failed is never tried again on the same file: the kernel may have forgotten what
+    /// it could not write, and would report success.
+    pub(crate) fn finish_sync(
+        &mut self,
+        job: &SyncJob,
+        result: io::Result<()>,
+        unix_micros: i64,
+    ) -> io::Result<()> {
+        self.sync_running = false;
+        if job.epoch != self.epoch {
+            return Ok(());
+        }
+        if result.is_err() {
+            self.stats.sync_errors += 1;
+            self.broken = true;
+            drop(self.abandon());
+            return result;
+        }
+        self.stats.syncs += 1;
+        self.synced = job.mark;
+        self.syncing.clear();
+        self.write_checkpoint(unix_micros);
+        self.remove_superseded();
+        Ok(())
+    }
+
+    /// Writes how far the log is synced, into the older of two slots. A failure is no loss: the
+    /// older checkpoint stands, and recovery believes less.
+    fn write_checkpoint(&mut self, unix_micros: i64) {
+        let checkpoint = Checkpoint {
+            log_id: self.log_id,
+            sequence: self.synced.sequence,
+            unix_micros,
+            chain: self.synced.chain,
+        };
+        let slot = u64::from(self.checkpoint_slot) * CHECKPOINT_BYTES as u64;
+        let written = match &self.checkpoint {
+            Some(file) => file.write_at(slot, &checkpoint.encode()).is_ok(),
+            None => false,
+        };
+        if !written {
+            self.open_checkpoint();
+        }
+        self.checkpoint_slot = !self.checkpoint_slot;
+    }
+
+    /// Opens the checkpoint file, or creates it; without one, checkpoints are not written.
+    pub(super) fn open_checkpoint(&mut self) {
+        let open = self.storage.open(CHECKPOINT_FILE);
+        let file = open.or_else(|_| self.storage.create(CHECKPOINT_FILE));
+        self.checkpoint = file.ok();
+        self.directory_dirty = true;
+    }
+
+    /// Removes segments whose every event lives in a synced successor.
+    fn remove_superseded(&mut self) {
+        let storage = &self.storage;
+        self.sealed.retain(|sealed| {
+            let superseded = sealed.first >= sealed.end;
+            if superseded {
+                drop(storage.remove(&segment_name(sealed.ordinal)));
+                drop(storage.remove(&index_name(sealed.ordinal)));
+            }
+            !superseded
+        });
+        self.count_sealed();
+    }
+
+    /// Keeps house; called every sync interval.
+    pub(crate) fn tick(&mut self) {
+        if self.broken {
+            drop(self.abandon());
+        }
+        let margin = self.limits.reserve_bytes;
+        while self.limits.when_full == WhenFull::DropOldest
+            && self.total_bytes() + margin > self.limits.total_bytes_max
+            && self.drop_oldest()
+        {}
+        if self.full {
+            self.restore_reserve();
+        }
+    }
+
+    /// The next index file to write, outside the lock.
+    pub(crate) fn index_job(&mut self) -> Option<IndexJob> {
+        let settled = |index: &Index| matches!(index, Index::Settled);
+        let sealed = self.sealed.iter_mut().find(|sealed| !settled(&sealed.index))?;
+        let blocks = match std::mem::replace(&mut sealed.index, Index::Settled) {
+            Index::Pending(blocks) => Some(blocks),
+            Index::Absent | Index::Settled => None,
+        };
+        Some(IndexJob {
+            ordinal: sealed.ordinal,
+            blocks,
+        })
+    }
+
+    /// Refuses a frame of this size when there is no place for it; makes room where the policy allows.
+    pub(super) fn admit(&mut self, size: usize) -> Result<(), AppendError> {
+        let unsynced = self.syncing.len() + self.fresh.len();
+        if self.unsynced_events() >= UNSYNCED_EVENTS_MAX
+            || unsynced + size > UNSYNCED_BYTES_MAX
+        {
+            return Err(AppendError::SyncBehind);
+        }
+        let size = size as u64;
+        while self.limits.when_full == WhenFull::DropOldest
+            && self.total_bytes() + size > self.limits.total_bytes_max
+            && self.drop_oldest()
+        {}
+        if self.total_bytes() + size > self.limits.total_bytes_max {
+            return Err(AppendError::Full);
+        }
+        Ok(())
+    }
+
+    /// Frees something on a full disk: history where the policy says so, else the reserve.
+    pub(super) fn make_room(&mut self) -> bool {
+        if self.limits.when_full == WhenFull::DropOldest && self.drop_oldest() {
+            return true;
+        }
+        let spent = !self.full && self.storage.remove(RESERVE_FILE).is_ok();
+        self.full = true;
+        spent
+    }
+
+    /// Takes the reserve from the disk again; while that fails the disk counts as full.
+    pub(super) fn restore_reserve(&mut self) {
+        let length = usize::try_from(self.limits.reserve_bytes).unwrap_or(0);
+        let restored = self
+            .storage
+            .create(RESERVE_FILE)
+            .and_then(|file| file.write_at(0, &vec![0; length]));
+        self.full = restored.is_err();
+        if self.full {
+            drop(self.storage.remove(RESERVE_FILE));
+        }
+    }
+
+    /// Gives up the oldest sealed segment, if every event of it is synced.
+    fn drop_oldest(&mut self) -> bool {
+        let synced = self.synced.sequence;
+        let Some(oldest) = self.sealed.first().filter(|oldest| oldest.end <= synced + 1) else {
+            return false;
+        };
+        if self.storage.remove(&segment_name(oldest.ordinal)).is_err() {
+            return false;
+        }
+        let oldest = self.sealed.remove(0);
+        self.count_sealed();
+        drop(self.storage.remove(&index_name(oldest.ordinal)));
+        self.stats.segments_dropped += 1;
+        self.stats.events_dropped += oldest.end.saturating_sub(oldest.first);
+        let earlier = self.dropped.take();
+        self.dropped = Some(Dropped {
+            segments: 1 + earlier.map_or(0, |earlier| earlier.segments),
+            first_sequence: earlier.map_or(oldest.first, |earlier| earlier.first_sequence),
+            last_sequence: oldest.end.saturating_sub(1),
+        });
+        true
+    }
+
+    /// What was dropped since the last call.
+    pub(crate) fn take_dropped(&mut self) -> Option<Dropped> {
+        self.dropped.take()
+    }
+
+    /// Why new requests should be refused, if they should.
+    pub(crate) fn distress(&self) -> Distress {
+        let limits = &self.limits;
+        if self.broken {
+            return Distress::Broken;
+        }
+        let spent = self.total_bytes() + limits.reserve_bytes > limits.total_bytes_max;
+        if self.full || (limits.when_full == WhenFull::Refuse && spent) {
+            return Distress::Full;
+        }
+        if self.unsynced_events() > UNSYNCED_EVENTS_MAX / 4 * 3 {
+            return Distress::SyncBehind;
+        }
+        Distress::None
+    }
+
+    /// Events a power cut could take now.
+    pub(crate) fn unsynced_events(&self) -> u64 {
+        self.last.sequence - self.synced.sequence
+    }
+
+    /// Bytes of the log on disk, without indexes and the reserve.
+    pub(crate) fn total_bytes(&self) -> u64 {
+        self.sealed_bytes + self.active.end + self.other_bytes
+    }
+
+    pub(super) fn count_sealed(&mut self) {
+        self.sealed_bytes = self.sealed.iter().map(|sealed| sealed.bytes).sum();
+    }
+
+    /// The last event a power cut cannot take.
+    pub(crate) fn synced_sequence(&self) -> u64 {
+        self.synced.sequence
+    }
+
+    /// All segments as a search sees them, oldest first.
+    pub(crate) fn views(&self) -> Vec<SegmentView> {
+        let sealed = self.sealed.iter().map(|sealed| SegmentView {
+            ordinal: sealed.ordinal,
+            end: sealed.end,
+            bytes: sealed.bytes,
+            blocks: match &sealed.index {
+                Index::Pending(blocks) => Some(blocks.all()),
+                Index::Absent | Index::Settled => None,
+            },
+        });
+        let active = SegmentView {
+            ordinal: self.active.ordinal,
+            end: u64::MAX,
+            bytes: self.active.end.saturating_sub(self.unwritten as u64),
+            blocks: Some(self.active.blocks.all()),
+        };
+        sealed.chain([active]).collect()
+    }
+
+    /// The figures of this moment.
+    pub(crate) fn stats(&self) -> LogStats {
+        LogStats {
+            bytes: self.total_bytes(),
+            segments: self.sealed.len() as u64 + 1,
+            first_sequence: self.sealed.first().map_or(self.active.first, |oldest| oldest.first),
+            last_sequence: self.last.sequence,
+            synced_sequence: self.synced.sequence,
+            ..self.stats.clone()
+        }
+    }
+}

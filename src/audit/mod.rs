@@ -1,0 +1,33 @@
+//! The audit trail: what happened, written down so that it stays and can be checked.
+//!
+//! An [`AuditEvent`] is appended to the [`Log`] before the last byte of an answer leaves. The log's segments are
+//! also the store that [`Search`] looks through and [`verify`](verify()) checks; there is no second copy. The
+//! event's identity is its id, its place in history the [`Position`] the log gave it.
+//!
+//! This module neither decides what is recorded nor delivers events elsewhere.
+
+mod compliance;
+pub mod event;
+mod event_id;
+pub mod log;
+mod read;
+pub mod search;
+pub mod timestamp;
+pub mod verify;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use compliance::{compliance_tags, severity_for_status};
+pub use event::{
+    AuditEvent, DataAccessed, EventType, GeographicLocation, IndicatorRecord, Inspection, Outcome,
+    Severity, Source,
+};
+pub use event_id::EventIds;
+pub use log::{
+    AppendError, Durability, Log, LogOptions, LogStats, OpenError, Position, Recovery, WhenFull,
+};
+pub use read::{ReadAll, ReadError, read_all};
+pub use search::{Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};
+pub use verify::{Bad, BadReason, Verification, verify};

@@ -1,0 +1,263 @@
+//! Checking that a log still says what was written: offline, read-only, with no trust in the writer.
+//!
+//! Every frame's checksum, sequence and chain is recomputed from the first segment kept to the last, and the end
+//! must reach the checkpoint. The first place where this fails is named. It works beside a running gateway
+//! as well: the checkpoint is read first, so the log may only be longer than it says.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use super::log::Chain;
+use super::log::format::{Frame, HEADER_BYTES, Kind};
+use super::log::frames::{Frames, Step};
+use super::log::segments::{Segment, checkpoint, segments};
+use super::log::storage::{Directory, Storage, read_whole};
+
+/// What is wrong at a bad place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BadReason {
+    /// The bytes are no frame.
+    Damaged,
+    /// The segment's header is not whole.
+    Header,
+    /// The segment belongs to another log.
+    Foreign,
+    /// Events are missing before it.
+    Gap,
+    /// The event stands out of its order, or twice.
+    Order,
+    /// The event, or the one before it, is not the one that was written.
+    Chain,
+    /// The log ends before its checkpoint.
+    Truncated,
+    /// The chain at the checkpoint is another one.
+    Rewritten,
+    /// There is no readable checkpoint, so nobody can say where the log ended.
+    NoCheckpoint,
+}
+
+impl fmt::Display for BadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Damaged => "damaged bytes",
+            Self::Header => "damaged segment header",
+            Self::Foreign => "segment of another log",
+            Self::Gap => "events are missing before this one",
+            Self::Order => "event out of order",
+            Self::Chain => "event changed, or the one before it",
+            Self::Truncated => "the log ends before its checkpoint",
+            Self::Rewritten => "history differs from its checkpoint",
+            Self::NoCheckpoint => "no readable checkpoint",
+        })
+    }
+}
+
+/// The first bad place of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// The segment's ordinal, which is its file name.
+    pub segment: u64,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// The event that is bad, or the first one that is missing.
+    pub event_seq: u64,
+    /// What is wrong.
+    pub reason: BadReason,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Segments read.
+    pub segments: u64,
+    /// Events that are part of the history.
+    pub events: u64,
+    /// The oldest of them; what was before was dropped, or there was nothing.
+    pub first_sequence: u64,
+    /// The newest of them.
+    pub last_sequence: u64,
+    /// The chain after the newest.
+    pub chain: Option<Chain>,
+    /// How far the checkpoint vouches for it.
+    pub checkpoint_sequence: Option<u64>,
+    /// Bytes after the last event: a crash left them, or an event is being written.
+    pub tail_bytes: u64,
+    /// Bad places in all.
+    pub bad_total: u64,
+    /// The first of them.
+    pub first_bad: Option<Bad>,
+}
+
+impl Verification {
+    /// Whether the log says what was written.
+    pub fn is_sound(&self) -> bool {
+        self.first_bad.is_none()
+    }
+}
+
+/// Verifies the log in a directory. It changes nothing and takes no lock.
+///
+/// # Errors
+///
+/// When the directory or a file of it cannot be read at all.
+pub fn verify(dir: &Path) -> io::Result<Verification> {
+    verify_storage(&Directory::read_only(dir))
+}
+
+pub(crate) fn verify_storage(storage: &dyn Storage) -> io::Result<Verification> {
+    let checkpoint = checkpoint(storage)?;
+    let segments = segments(storage)?;
+    let first = segments.first().and_then(|segment| segment.header.as_ref());
+    let log_id = checkpoint
+        .as_ref()
+        .map(|checkpoint| checkpoint.log_id)
+        .or_else(|| first.map(|header| header.log_id));
+    let mut check = Check {
+        log_id,
+        anchor: checkpoint.as_ref().map(|c| (c.sequence, c.chain)),
+        last: None,
+        seen: Verification {
+            checkpoint_sequence: checkpoint.as_ref().map(|checkpoint| checkpoint.sequence),
+            ..Verification::default()
+        },
+    };
+    for (at, segment) in segments.iter().enumerate() {
+        let bytes = match read_whole(storage, &segment.name) {
+            Ok(bytes) => bytes,
+            // Dropped by the writer since it was listed: history now begins later.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        check.segment(segment, &bytes, at + 1 == segments.len());
+    }
+    check.end(segments.last().map_or(0, |segment| segment.ordinal));
+    Ok(check.seen)
+}
+
+struct Check {
+    log_id: Option<[u8; 16]>,
+    /// What the checkpoint vouches for.
+    anchor: Option<(u64, Chain)>,
+    /// The newest event seen and the chain after it.
+    last: Option<(u64, Chain)>,
+    seen: Verification,
+}
+
+impl Check {
+    fn bad(&mut self, segment: u64, offset: usize, event_seq: u64, reason: BadReason) {
+        self.seen.bad_total += 1;
+        self.seen.first_bad.get_or_insert(Bad {
+            segment,
+            offset: offset as u64,
+            event_seq,
+            reason,
+        });
+    }
+
+    fn next(&self) -> u64 {
+        self.last.map_or(1, |(sequence, _)| sequence + 1)
+    }
+
+    fn segment(&mut self, segment: &Segment, bytes: &[u8], is_last: bool) {
+        self.seen.segments += 1;
+        // A segment without a header is bad once it holds part of the history: a power cut also leaves the
+        // empty shell of one that was superseded before it was ever synced.
+        let mut headless = segment.header.is_none();
+        self.header(segment);
+        // Damage counts once it is followed by an event, or the segment ends short of its successor.
+        let mut damage = None;
+        for step in Frames::new(bytes, HEADER_BYTES) {
+            match step {
+                Step::Damage { offset, bytes, .. } => damage = damage.or(Some((offset, bytes))),
+                Step::Frame { frame, .. } if frame.sequence >= segment.end => return,
+                Step::Frame { offset, frame } => {
+                    if std::mem::take(&mut headless) {
+                        self.bad(segment.ordinal, 0, self.next(), BadReason::Header);
+                    }
+                    if let Some((at, _)) = damage.take() {
+                        self.bad(segment.ordinal, at, self.next(), BadReason::Damaged);
+                        self.place(segment.ordinal, offset, &frame, true);
+                    } else {
+                        self.place(segment.ordinal, offset, &frame, false);
+                    }
+                }
+            }
+        }
+        let complete = self.next() >= segment.end;
+        let Some((at, length)) = damage else {
+            return;
+        };
+        let vouched = self.anchor.is_some_and(|(sequence, _)| sequence >= self.next());
+        if is_last && !vouched {
+            self.seen.tail_bytes = length as u64;
+        } else if !complete {
+            self.bad(segment.ordinal, at, self.next(), BadReason::Damaged);
+        }
+    }
+
+    fn header(&mut self, segment: &Segment) {
+        let Some(header) = &segment.header else {
+            return;
+        };
+        if self.log_id.is_some_and(|log_id| log_id != header.log_id) {
+            return self.bad(segment.ordinal, 0, header.first_sequence, BadReason::Foreign);
+        }
+        let before = header.first_sequence.saturating_sub(1);
+        match self.last {
+            None => {
+                self.last = Some((before, header.chain));
+                self.seen.first_sequence = header.first_sequence;
+            }
+            Some((last, _)) if last < before => {
+                self.bad(segment.ordinal, 0, last + 1, BadReason::Gap);
+                self.last = Some((before, header.chain));
+            }
+            Some((last, chain)) if last == before && chain != header.chain => {
+                self.bad(segment.ordinal, 0, last, BadReason::Chain);
+                self.last = Some((before, header.chain));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Puts one frame in its place. After damage a gap before it is part of that damage.
+    fn place(&mut self, segment: u64, offset: usize, frame: &Frame<'_>, after_damage: bool) {
+        let next = self.next();
+        let sequence = frame.sequence;
+        if sequence < next && self.last.is_some() {
+            return self.bad(segment, offset, sequence, BadReason::Order);
+        }
+        if sequence > next {
+            if !after_damage {
+                self.bad(segment, offset, next, BadReason::Gap);
+            }
+        } else if let Some((_, chain)) = self.last
+            && chain.after(sequence, frame.kind, &frame.leaf()) != frame.chain
+        {
+            self.bad(segment, offset, sequence, BadReason::Chain);
+        }
+        self.last = Some((sequence, frame.chain));
+        self.seen.events += u64::from(frame.kind == Kind::Event);
+        if let Some((vouched, chain)) = self.anchor
+            && vouched == sequence
+            && chain != frame.chain
+        {
+            self.bad(segment, offset, sequence, BadReason::Rewritten);
+        }
+    }
+
+    fn end(&mut self, segment: u64) {
+        self.seen.last_sequence = self.last.map_or(0, |(sequence, _)| sequence);
+        self.seen.chain = self.last.map(|(_, chain)| chain);
+        match self.anchor {
+            None if self.seen.segments > 0 => {
+                self.bad(segment, 0, self.next(), BadReason::NoCheckpoint);
+            }
+            Some((vouched, _)) if vouched > self.seen.last_sequence => {
+                self.bad(segment, 0, self.next(), BadReason::Truncated);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `rg-gateway audit` and `explain`: they read the data folder and need no running gateway.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{CliError, Outcome};
+use crate::admin::{self, SearchParameters, search_of};
+use crate::audit::{Page, Position, read_all, search_dir, verify};
+use crate::notes;
+
+/// Events `tail` keeps at the most.
+const LINES_MAX: usize = 100_000;
+/// How often `tail` looks for new events.
+const TAIL_POLL: Duration = Duration::from_millis(250);
+
+/// Search, follow, export and verify the audit log.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum AuditCommand {
+    /// Find events, newest first.
+    Search {
+        #[command(flatten)]
+        parameters: SearchParameters,
+        /// Print JSON lines instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the last events, oldest first.
+    Tail {
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: usize,
+        /// Go on as new events come.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print every event as a JSON line, oldest first.
+    Export,
+    /// Check every segment, frame and chain; name the first bad place.
+    Verify,
+}
+
+impl AuditCommand {
+    pub(super) fn run(&self, data_dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
+        let dir = data_dir.join("audit");
+        match self {
+            Self::Search { parameters, json } => search(data_dir, parameters, *json, out),
+            Self::Tail { lines, follow } => tail(&dir, *lines, *follow, out),
+            Self::Export => export(&dir, out),
+            Self::Verify => verify_log(&dir, out),
+        }
+    }
+}
+
+fn search(
+    data_dir: &Path,
+    parameters: &SearchParameters,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Outcome, CliError> {
+    let search = search_of(parameters).map_err(CliError::Usage)?;
+    let page = search_dir(&data_dir.join("audit"), &search).map_err(CliError::runtime)?;
+    let asked = serde_json::to_value(parameters).unwrap_or_default();
+    notes::spool_search(data_dir, &asked)?;
+    if json {
+        for event in &page.events {
+            writeln!(out, "{}", event.get())?;
+        }
+    } else {
+        print_table(&page, out)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn print_table(page: &Page, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:27}  {:17}  {:8}  {:6}  {:3}  {:14}  {:36}  ENDPOINT",
+        "TIME", "TYPE", "SEVERITY", "METHOD", "ST", "ORGANIZATION", "REQUEST"
+    )?;
+    for event in &page.events {
+        let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+        writeln!(
+            out,
+            "{:27}  {:17}  {:8}  {:6}  {:3}  {:14}  {:36}  {}",
+            text("timestamp"),
+            text("event_type"),
+            text("severity"),
+            text("method"),
+            event.get("status_code").and_then(Value::as_u64).unwrap_or(0),
+            text("organization_id"),
+            text("request_id"),
+            text("endpoint"),
+        )?;
+    }
+    match &page.next_cursor {
+        Some(cursor) => writeln!(out, "{} events; more with --cursor {cursor}", page.events.len()),
+        None => writeln!(out, "{} events", page.events.len()),
+    }
+}
+
+fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<Outcome, CliError> {
+    let mut seen = Position(0);
+    let mut last = VecDeque::with_capacity(lines.min(LINES_MAX));
+    for event in read_all(dir).flatten() {
+        seen = event.position;
+        if last.len() >= lines.min(LINES_MAX) {
+            last.pop_front();
+        }
+        last.push_back(event.json);
+    }
+    for json in last {
+        writeln!(out, "{json}")?;
+    }
+    out.flush()?;
+    while follow {
+        pause(TAIL_POLL);
+        let known = seen;
+        for event in read_all(dir).flatten().filter(|event| event.position > known) {
+            seen = event.position;
+            writeln!(out, "{}", event.json)?;
+        }
+        out.flush()?;
+    }
+    Ok(Outcome::Done)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command line tool that polls a folder")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+fn export(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
+    let mut out = io::BufWriter::new(out);
+    let mut bad = 0_u64;
+    for event in read_all(dir) {
+        match event {
+            Ok(event) => writeln!(out, "{}", event.json)?,
+            Err(error) => {
+                bad += 1;
+                writeln!(io::stderr(), "not exported: {error}")?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(if bad == 0 { Outcome::Done } else { Outcome::Failed })
+}
+
+fn verify_log(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
+    let verification = verify(dir).map_err(CliError::runtime)?;
+    writeln!(
+        out,
+        "{} events in {} segments, {} to {}, {} bytes after the last",
+        verification.events,
+        verification.segments,
+        verification.first_sequence,
+        verification.last_sequence,
+        verification.tail_bytes,
+    )?;
+    match &verification.first_bad {
+        Some(bad) => writeln!(
+            out,
+            "{} bad places, the first at event {}, segment {}, byte {}: {}",
+            verification.bad_total, bad.event_seq, bad.segment, bad.offset, bad.reason
+        )?,
+        None => writeln!(out, "clean")?,
+    }
+    Ok(if verification.is_sound() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// `rg-gateway explain`.
+pub(super) fn explain(id: &str, data_dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
+    let dir = data_dir.join("audit");
+    let found = admin::explain(id, |search| search_dir(&dir, search)).map_err(CliError::Runtime)?;
+    match found {
+        Some(story) => {
+            let text = serde_json::to_string_pretty(&story).map_err(CliError::runtime)?;
+            writeln!(out, "{text}")?;
+            Ok(Outcome::Done)
+        }
+        None => {
+            writeln!(out, "no decision or request {id}")?;
+            Ok(Outcome::Failed)
+        }
+    }
+}

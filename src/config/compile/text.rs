@@ -1,0 +1,139 @@
+//! The grammars of single values. Each cause is a requirement: `must …`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderName, Method, Uri};
+use ipnet::IpNet;
+
+/// A name of something: it stands in logs, labels and references.
+pub(super) fn name(text: &str) -> Result<Arc<str>, &'static str> {
+    let may_stand = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !text.is_empty() && text.chars().all(may_stand) {
+        Ok(text.into())
+    } else {
+        Err("must be letters, digits, `-`, `_` or `.`")
+    }
+}
+
+/// What to do about a text that is no address with a port.
+pub(super) fn address_hint(text: &str) -> &'static str {
+    if text.parse::<IpAddr>().is_ok() {
+        return "add the port, such as 127.0.0.1:8080 or [::1]:8080";
+    }
+    let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+    let is_name = host.chars().any(|c| c.is_ascii_alphabetic()) && !host.contains(':');
+    if is_name && !text.contains("//") {
+        return "host names are not resolved; give the IP address";
+    }
+    "such as 127.0.0.1:8080 or [::1]:8080"
+}
+
+/// A host name without port, lower case.
+pub(super) fn host(text: &str) -> Result<Arc<str>, &'static str> {
+    let label = |label: &str| {
+        let may_stand = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        !label.is_empty() && label.len() <= 63 && label.chars().all(may_stand)
+    };
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let is_ipv6 = bare.is_some_and(|bare| bare.parse::<std::net::Ipv6Addr>().is_ok());
+    if is_ipv6 || text.split('.').all(label) {
+        Ok(text.to_ascii_lowercase().into())
+    } else {
+        Err("must be a host name or IP address without a port")
+    }
+}
+
+/// A network in CIDR notation.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Err(format!("must have a prefix length, such as {}", IpNet::from(address)));
+    }
+    let must = "must be a network such as 10.0.0.0/8 or fd00::/8";
+    let network: IpNet = text.parse().map_err(|_| must.to_owned())?;
+    if network.trunc() == network {
+        Ok(network)
+    } else {
+        Err(format!("must have no bits beyond its prefix, as {}", network.trunc()))
+    }
+}
+
+/// A method a route can take.
+pub(super) fn method(text: &str) -> Result<Method, String> {
+    let method = Method::from_bytes(text.as_bytes());
+    let method = method.map_err(|_| "must be a method such as GET".to_owned())?;
+    if method == Method::CONNECT {
+        return Err("must not be CONNECT, which is never forwarded".to_owned());
+    }
+    // Methods are case-sensitive (RFC 9110 section 9.1), and no registered one has lower case.
+    if text.chars().any(|c| c.is_ascii_lowercase()) {
+        return Err(format!("must be in upper case, {}", text.to_ascii_uppercase()));
+    }
+    Ok(method)
+}
+
+/// A scope: `resource:action`, either part `*`, or `*` alone.
+pub(super) fn scope(text: &str) -> Result<Arc<str>, &'static str> {
+    let part = |part: &str| {
+        let may_stand =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+        part == "*" || (!part.is_empty() && part.chars().all(may_stand))
+    };
+    let fits = match text.split_once(':') {
+        Some((resource, action)) => part(resource) && part(action),
+        None => text == "*",
+    };
+    if fits && text.len() <= 64 {
+        Ok(text.into())
+    } else {
+        Err("must be a scope such as graph:query, graph:* or *")
+    }
+}
+
+/// The name of a header field.
+pub(super) fn header(text: &str) -> Result<HeaderName, &'static str> {
+    text.parse().map_err(|_| "must be a header name")
+}
+
+/// The name of a parameter of the query string.
+pub(super) fn query_parameter(text: &str) -> Result<Arc<str>, &'static str> {
+    let reserved = |c: char| c.is_control() || c.is_whitespace() || "&=#%+".contains(c);
+    if text.is_empty() || text.contains(reserved) {
+        Err("must be a parameter name, not encoded")
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// A path and query to ask a server for.
+pub(super) fn request_path(text: &str) -> Result<Arc<str>, &'static str> {
+    match text.parse::<PathAndQuery>() {
+        Ok(_) if text.starts_with('/') && !text.contains('#') => Ok(text.into()),
+        _ => Err("must be a path such as /healthz"),
+    }
+}
+
+/// The address of an HTTP service, without a trailing slash. The caller has looked for passwords.
+pub(super) fn http_endpoint(text: &str) -> Result<Arc<str>, &'static str> {
+    let must = "must be an address such as http://127.0.0.1:4318";
+    let uri: Uri = text.parse().map_err(|_| must)?;
+    let known = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
+    let authority = uri.authority().ok_or(must)?;
+    if !known || authority.host().is_empty() || uri.query().is_some() {
+        return Err(must);
+    }
+    Ok(text.trim_end_matches('/').into())
+}
+
+/// Whether two addresses cannot both be listened on.
+pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_family = a.is_ipv4() == b.is_ipv4();
+    let any = |address: SocketAddr| address.ip().is_unspecified();
+    // `[::]` takes IPv4, too.
+    let overlap = a.ip() == b.ip()
+        || (same_family && (any(a) || any(b)))
+        || (a.is_ipv6() && any(a))
+        || (b.is_ipv6() && any(b));
+    a.port() == b.port() && a.port() != 0 && overlap
+}

@@ -1,0 +1,278 @@
+//! Checks a file's tree against the JSON Schema that editors are given.
+//!
+//! The schema is the one statement of the shape: keys, types, choices, ranges, what is required.
+//! Every departure is reported with its place and struck from the tree, so that one run also
+//! reports what else is wrong. Only keywords our own schema uses are understood; how many keys a
+//! mapping must have (`minProperties`) is left to [`super::compile`], which says it better.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::findings::{Findings, Spot, shown};
+use super::placed::{entry_path, item_path};
+use super::tree::{Key, Node, Value};
+use crate::diagnostic::did_you_mean;
+
+/// Reports and strikes whatever of `node` the schema does not allow.
+///
+/// The recursion is as deep as the schema, which is not recursive.
+pub(super) fn check(node: &Node, schema: &Json, path: &str, findings: &mut Findings) {
+    match (&node.value, schema.get("type").and_then(Json::as_str)) {
+        (Value::Map(entries), Some("object")) => {
+            check_entries(node, entries, schema, path, findings);
+        }
+        (Value::List(items), Some("array")) => check_items(node, items, schema, path, findings),
+        _ => {
+            if let Err(wrong) = check_scalar(&node.value, schema) {
+                wrong.report(node, schema, path, findings);
+                node.struck.set(true);
+            }
+        }
+    }
+}
+
+fn check_entries(
+    node: &Node,
+    entries: &[(Key, Node)],
+    schema: &Json,
+    path: &str,
+    findings: &mut Findings,
+) {
+    let properties = schema.get("properties").and_then(Json::as_object);
+    let mut seen: HashMap<&str, Spot> = HashMap::new();
+    for (key, value) in entries {
+        if findings.are_full() {
+            return;
+        }
+        let Some((name, schema)) = properties.and_then(|p| p.get_key_value(&key.text)) else {
+            value.struck.set(true);
+            if let Some(meant) = report_unknown(key, properties, path, findings) {
+                // Reported once: not also as missing.
+                seen.entry(meant).or_insert(key.spot);
+            }
+            continue;
+        };
+        let here = entry_path(path, name);
+        if let Some(first) = seen.get(name.as_str()) {
+            value.struck.set(true);
+            let reason = format!("duplicate key: {name}");
+            let hint = format!("first given at line {}", first.line);
+            findings.error_with_hint(key.spot, &here, reason, hint);
+            continue;
+        }
+        seen.insert(name, key.spot);
+        check(value, schema, &here, findings);
+    }
+    for required in strings(schema, "required").filter(|key| !seen.contains_key(key)) {
+        let reason = format!("missing key: {required}");
+        match description(schema, required) {
+            Some(meaning) => findings.error_with_hint(node.spot, path, reason, meaning),
+            None => findings.error(node.spot, path, reason),
+        }
+    }
+}
+
+/// Reports an unknown key; gives the known one that was meant.
+fn report_unknown<'s>(
+    key: &Key,
+    properties: Option<&'s Map<String, Json>>,
+    path: &str,
+    findings: &mut Findings,
+) -> Option<&'s str> {
+    let known = || properties.into_iter().flatten().map(|(key, _)| key.as_str());
+    let meant = did_you_mean(&key.text, known());
+    let hint = match meant {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => format!("known keys are {}", known().collect::<Vec<_>>().join(", ")),
+    };
+    let reason = format!("unknown key: {}", shown(&key.text));
+    findings.error_with_hint(key.spot, path, reason, hint);
+    meant
+}
+
+fn check_items(
+    node: &Node,
+    items: &[Node],
+    schema: &Json,
+    path: &str,
+    findings: &mut Findings,
+) {
+    if let Some(min) = bound(schema, "minItems")
+        && items.len() < min
+    {
+        let reason = format!("must have at least {min} items: {}", items.len());
+        findings.error(node.spot, path, reason.replace("1 items", "1 item"));
+    }
+    if let Some(max) = bound(schema, "maxItems")
+        && items.len() > max
+    {
+        let reason = format!("must have at most {max} items: {}", items.len());
+        findings.error(node.spot, path, reason);
+        node.struck.set(true);
+        return;
+    }
+    if let Some(schema) = schema.get("items") {
+        for (index, item) in items.iter().enumerate() {
+            if findings.are_full() {
+                return;
+            }
+            check(item, schema, &item_path(path, index), findings);
+        }
+    }
+}
+
+/// How a value departs from its schema.
+enum Wrong {
+    /// Another type than this one.
+    Type(&'static str),
+    /// None of these words.
+    Choice(Vec<String>),
+    /// Beside these numbers.
+    Range(Option<f64>, Option<f64>),
+    /// Text of another length.
+    Length(usize, usize),
+}
+
+fn check_scalar(value: &Value, schema: &Json) -> Result<(), Wrong> {
+    match (schema.get("type").and_then(Json::as_str), value) {
+        (Some("string") | None, Value::Text(text)) => check_text(text, schema),
+        (Some("integer" | "number"), Value::Whole(whole)) => {
+            // Bounds are far below 2^53, where f64 is exact; a value beyond stays beyond.
+            #[expect(clippy::cast_precision_loss, reason = "only compared with small bounds")]
+            check_range(*whole as f64, schema)
+        }
+        (Some("number"), Value::Float(float)) => check_range(*float, schema),
+        (Some("boolean"), Value::Bool(_)) => Ok(()),
+        (kind, _) => match choices(schema) {
+            words if words.is_empty() => Err(Wrong::Type(type_name(kind))),
+            words => Err(Wrong::Choice(owned(words))),
+        },
+    }
+}
+
+fn check_text(text: &str, schema: &Json) -> Result<(), Wrong> {
+    let words = choices(schema);
+    if !words.is_empty() && !words.contains(&text) {
+        return Err(Wrong::Choice(owned(words)));
+    }
+    let min = bound(schema, "minLength").unwrap_or(0);
+    let max = bound(schema, "maxLength").unwrap_or(usize::MAX);
+    if (min..=max).contains(&text.chars().count()) {
+        Ok(())
+    } else {
+        Err(Wrong::Length(min, max))
+    }
+}
+
+fn check_range(number: f64, schema: &Json) -> Result<(), Wrong> {
+    let limit = |key| schema.get(key).and_then(Json::as_f64);
+    let (min, max) = (limit("minimum"), limit("maximum"));
+    // Written so that NaN is in no range.
+    let fits = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
+    if fits { Ok(()) } else { Err(Wrong::Range(min, max)) }
+}
+
+impl Wrong {
+    fn report(self, node: &Node, schema: &Json, path: &str, findings: &mut Findings) {
+        let secret = schema.get("writeOnly").and_then(Json::as_bool) == Some(true);
+        let got = if secret { "[redacted]".to_owned() } else { describe(&node.value) };
+        let (reason, hint) = match self {
+            Self::Type(expected) => {
+                let hint = type_hint(node, expected).filter(|_| !secret);
+                (format!("must be {expected}: {got}"), hint)
+            }
+            Self::Choice(words) => {
+                let near = did_you_mean(&got, words.iter().map(String::as_str));
+                let hint = near.map(|word| format!("did you mean `{word}`?"));
+                (format!("must be one of {}: {got}", words.join(", ")), hint)
+            }
+            Self::Range(Some(min), Some(max)) if min == max => {
+                (format!("must be {min}: {got}"), None)
+            }
+            Self::Range(Some(min), Some(max)) => (format!("must be {min} to {max}: {got}"), None),
+            Self::Range(Some(min), None) => (format!("must be at least {min}: {got}"), None),
+            Self::Range(None, max) => {
+                (format!("must be at most {}: {got}", max.unwrap_or(f64::MAX)), None)
+            }
+            Self::Length(min, max) => {
+                (format!("must have {min} to {max} characters: {got}"), None)
+            }
+        };
+        let spot: Spot = node.spot;
+        match hint {
+            Some(hint) => findings.error_with_hint(spot, path, reason, hint),
+            None => findings.error(spot, path, reason),
+        }
+    }
+}
+
+/// What to do about a value of the wrong type, where that is plain.
+fn type_hint(node: &Node, expected: &str) -> Option<String> {
+    match &node.value {
+        Value::Null => Some("remove the key, or give it a value".to_owned()),
+        Value::Whole(_) | Value::Float(_) | Value::Bool(_) if expected == "text" => {
+            Some("put it in quotes".to_owned())
+        }
+        Value::Text(_) if expected == "a list" => Some("write [value], or one `- value` a line".to_owned()),
+        Value::Text(text) if expected == "a whole number" && text.parse::<u64>().is_ok() => {
+            Some("write it without quotes".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn type_name(kind: Option<&str>) -> &'static str {
+    match kind {
+        Some("object") => "a mapping",
+        Some("array") => "a list",
+        Some("integer") => "a whole number",
+        Some("number") => "a number",
+        Some("boolean") => "true or false",
+        _ => "text",
+    }
+}
+
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Whole(value) => value.to_string(),
+        Value::Float(value) => format!("{value:?}"),
+        Value::Text(value) => shown(value),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+    }
+}
+
+/// The words a value may be: `enum`, or `oneOf` of described constants.
+fn choices(schema: &Json) -> Vec<&str> {
+    let described = schema.get("oneOf").and_then(Json::as_array).into_iter().flatten();
+    let described = described.flat_map(|branch| {
+        let constant = branch.get("const").and_then(Json::as_str);
+        constant.into_iter().chain(strings(branch, "enum"))
+    });
+    strings(schema, "enum").chain(described).collect()
+}
+
+fn owned(words: Vec<&str>) -> Vec<String> {
+    words.into_iter().map(str::to_owned).collect()
+}
+
+fn strings<'s>(schema: &'s Json, key: &str) -> impl Iterator<Item = &'s str> {
+    let list = schema.get(key).and_then(Json::as_array).into_iter().flatten();
+    list.filter_map(Json::as_str)
+}
+
+fn bound(schema: &Json, key: &str) -> Option<usize> {
+    let bound = schema.get(key).and_then(Json::as_u64)?;
+    usize::try_from(bound).ok()
+}
+
+/// The first sentence of what a key means.
+fn description(schema: &Json, key: &str) -> Option<String> {
+    let property = schema.get("properties")?.get(key)?;
+    let text = property.get("description")?.as_str()?;
+    let sentence = text.split(". ").next().unwrap_or(text);
+    Some(sentence.trim_end_matches('.').replace('\n', " "))
+}

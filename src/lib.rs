@@ -1,0 +1,38 @@
+//! RocketGraph Gateway: a reverse-proxy API gateway with inline threat inspection, built-in
+//! observability and a provable audit trail.
+//!
+//! The modules in the order a request meets them:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`listen`], [`tls`] | accepts connections, within bounds |
+//! | `proxy` | a request's phases; the only code that knows Pingora |
+//! | [`policy`] | pure decisions: hygiene, route, caller, limits, threats |
+//! | [`keys`] | who the callers are: the key store and its view |
+//! | [`state`] | what outlives a request: penalties, failures, held bytes |
+//! | [`audit`] | the event, the durable log, search and verification |
+//! | [`telemetry`] | metrics, spans, logs |
+//! | [`admin`] | health, metrics, audit search, explain, reload |
+//! | [`app`], [`serve`] | the composition root: start, reload, stop |
+//! | [`config`], [`diagnostic`] | the configuration, and what is wrong with it |
+//! | [`cli`], [`demo`], [`shipped`] | the command line and the demonstration |
+
+pub mod admin;
+pub mod app;
+pub mod audit;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod diagnostic;
+pub mod keys;
+pub mod listen;
+mod notes;
+pub mod now;
+pub mod policy;
+mod proxy;
+pub mod random;
+pub mod serve;
+pub mod shipped;
+pub mod state;
+pub mod telemetry;
+pub mod tls;

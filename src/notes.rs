@@ -1,0 +1,175 @@
+//! Audit events of the gateway's own life: start, stop, reload, key changes, searches.
+//!
+//! Only the running gateway writes the log. Commands leave their events in a spool file beside it,
+//! which the gateway takes over within a second, or at its next start: at least once, each with the
+//! id it was given when it happened.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::audit::{AuditEvent, EventType, Log, Recovery, Severity};
+use crate::diagnostic::Diagnostic;
+use crate::keys::KeyChange;
+use crate::now::Now;
+use crate::random::time_ordered_id;
+
+/// Where commands leave their events.
+const SPOOL: &str = "audit-spool.jsonl";
+/// The spool while it is being taken over.
+const SPOOL_TAKEN: &str = "audit-spool.taken.jsonl";
+
+/// The gateway has started; what the log had to mend is told with it.
+pub(crate) fn started(app: &App, recovery: &Recovery) {
+    let severity = if recovery.is_clean() { Severity::Info } else { Severity::Warning };
+    let details = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "config_hash": app.snapshot().hash,
+        "last_sequence": recovery.last_sequence,
+        "torn_bytes": recovery.torn_bytes,
+        "missing_events": recovery.missing_events,
+        "damages": recovery.damages,
+    });
+    append(&app.audit, &system(EventType::SystemEvent, severity, "gateway.started", details));
+}
+
+/// The gateway stops; no event follows.
+pub(crate) fn stopped(log: &Log) {
+    append(log, &system(EventType::SystemEvent, Severity::Info, "gateway.stopped", json!({})));
+}
+
+/// A reload took effect, or was refused and changed nothing.
+pub(crate) fn reloaded(log: &Log, result: Result<&str, &[Diagnostic]>) {
+    let (severity, details) = match result {
+        Ok(hash) => (Severity::Info, json!({"result": "reloaded", "config_hash": hash})),
+        Err(diagnostics) => {
+            let errors: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            (Severity::Error, json!({"result": "refused", "errors": errors}))
+        }
+    };
+    let what = "configuration.reload";
+    append(log, &system(EventType::ConfigurationChange, severity, what, details));
+}
+
+/// Somebody searched the audit trail through the admin API.
+pub(crate) fn searched(log: &Log, parameters: &Value) {
+    append(log, &search_event(parameters));
+}
+
+/// Somebody searched the audit trail from the command line.
+///
+/// # Errors
+///
+/// The spool cannot be written.
+pub(crate) fn spool_search(data_dir: &Path, parameters: &Value) -> io::Result<()> {
+    spool(data_dir, &[search_event(parameters)])
+}
+
+/// A command changed keys.
+///
+/// # Errors
+///
+/// The spool cannot be written.
+pub(crate) fn spool_key_changes(data_dir: &Path, changes: &[KeyChange]) -> io::Result<()> {
+    let events: Vec<AuditEvent<'_>> = changes.iter().map(key_event).collect();
+    spool(data_dir, &events)
+}
+
+fn search_event(parameters: &Value) -> AuditEvent<'static> {
+    let details = json!({"parameters": parameters});
+    system(EventType::SystemEvent, Severity::Info, "audit.searched", details)
+}
+
+fn key_event(change: &KeyChange) -> AuditEvent<'static> {
+    let details = json!({
+        "transition": change.transition.as_str(),
+        "state": change.state.as_str(),
+        "counterpart": change.counterpart.map(|id| id.to_string()),
+        "reason": change.reason,
+    });
+    AuditEvent {
+        timestamp: change.at_micros,
+        organization_id: Some(change.organization_id.clone().into()),
+        api_key_id: Some(change.key_id.to_string().into()),
+        plan: Some(change.plan.clone().into()),
+        actor: Some(change.by.clone().into()),
+        ..system(EventType::ConfigurationChange, Severity::Info, "key.changed", details)
+    }
+}
+
+fn system(
+    event_type: EventType,
+    severity: Severity,
+    what: &'static str,
+    details: Value,
+) -> AuditEvent<'static> {
+    let now = Now::read();
+    AuditEvent {
+        event_type,
+        ..AuditEvent::system(time_ordered_id(now), now.unix_micros, severity, what, details)
+    }
+}
+
+fn append(log: &Log, event: &AuditEvent<'_>) {
+    if let Err(error) = log.append(event) {
+        tracing::error!(%error, what = %event.endpoint, "audit event not written");
+    }
+}
+
+fn spool(data_dir: &Path, events: &[AuditEvent<'_>]) -> io::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut lines = Vec::new();
+    for event in events {
+        serde_json::to_writer(&mut lines, event)?;
+        lines.push(b'\n');
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    let mut file = options.open(data_dir.join(SPOOL))?;
+    // One write, so that commands running at once do not cut into each other's lines.
+    file.write_all(&lines)?;
+    file.sync_data()
+}
+
+/// Takes over what commands have left.
+pub(crate) fn take_spool(data_dir: &Path, log: &Log) {
+    let taken = data_dir.join(SPOOL_TAKEN);
+    // What an earlier take-over did not finish comes first.
+    let taken_over = take(&taken, log)
+        .and_then(|()| rename(&data_dir.join(SPOOL), &taken))
+        .and_then(|()| take(&taken, log));
+    if let Err(error) = taken_over {
+        tracing::error!(%error, "audit spool not taken over");
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed,
+    }
+}
+
+fn take(taken: &Path, log: &Log) -> io::Result<()> {
+    let file = match File::open(taken) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for line in BufReader::new(file).lines() {
+        let line = line?;
+        match serde_json::from_str::<AuditEvent<'_>>(&line) {
+            Ok(event) => {
+                log.append(&event).map_err(io::Error::other)?;
+            }
+            Err(error) => tracing::error!(%error, "unreadable line in the audit spool"),
+        }
+    }
+    fs::remove_file(taken)
+}

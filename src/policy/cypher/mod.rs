@@ -1,0 +1,187 @@
+//! Cypher, read the way the database reads it: tokens first, meaning from their order.
+//!
+//! [`read`] takes the text of a statement and says what it does ([`QueryFacts`]: class, cost, shape)
+//! and what speaks for an injection or an abuse ([`Finding`]s with their places). [`value`] looks at a
+//! value that is *not* a statement for text that would break out of one. Nothing here parses a
+//! grammar: a statement no grammar knows is no attack. All passes are linear in the text, which is
+//! read up to [`TEXT_BYTES_MAX`].
+
+mod cost;
+mod evidence;
+mod facts;
+mod keyword;
+mod lexer;
+mod pattern;
+mod reach;
+pub mod value;
+
+pub use facts::{ComplexityClass, QueryClass, QueryFacts};
+pub use keyword::Keyword;
+pub use lexer::{Kind, Open, Token, Tokens, blank, tokens, unescape};
+
+/// A statement is analysed up to this; a longer one is [`Finding::Oversize`].
+pub const TEXT_BYTES_MAX: usize = 65_536;
+
+/// Brackets nest at most this deep; deeper is [`Finding::Nesting`].
+pub const NESTING_MAX: u32 = 40;
+
+/// One kind of evidence in a statement or value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Finding {
+    /// The last line comment hides the rest of a template: it starts with a closing quote or bracket.
+    CommentTruncation,
+    /// A literal, name or block comment is left open.
+    Unterminated,
+    /// OR/XOR with a condition that is always true.
+    Tautology,
+    /// A constant is returned, then UNION, and a comment ends it.
+    UnionAfterConstant,
+    /// `\uXXXX` outside a literal spells keywords or punctuation.
+    EscapedSyntax,
+    /// More than one statement.
+    Stacked,
+    /// LOAD CSV.
+    LoadCsv,
+    /// A procedure or function that reaches beyond the graph, runs text or administers.
+    DeniedProcedure,
+    /// An administration command.
+    AdminCommand,
+    /// Estimated work is extreme.
+    ExtremeCost,
+    /// A regular expression with nested repetition.
+    RegexRepetition,
+    /// A write over the whole graph without a filter.
+    UnfilteredWrite,
+    /// Brackets nest too deep.
+    Nesting,
+    /// The statement is too long to be read whole, or has too many terms.
+    Oversize,
+    /// A value breaks out of a string literal and goes on in Cypher.
+    ValueBreakout,
+    /// A value breaks out of a pattern or map and goes on in Cypher.
+    PatternBreakout,
+}
+
+impl Finding {
+    /// Every finding, in order.
+    pub const ALL: [Self; 16] = [
+        Self::CommentTruncation,
+        Self::Unterminated,
+        Self::Tautology,
+        Self::UnionAfterConstant,
+        Self::EscapedSyntax,
+        Self::Stacked,
+        Self::LoadCsv,
+        Self::DeniedProcedure,
+        Self::AdminCommand,
+        Self::ExtremeCost,
+        Self::RegexRepetition,
+        Self::UnfilteredWrite,
+        Self::Nesting,
+        Self::Oversize,
+        Self::ValueBreakout,
+        Self::PatternBreakout,
+    ];
+
+    /// The name rules use for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CommentTruncation => "cypher.comment_truncation",
+            Self::Unterminated => "cypher.unterminated",
+            Self::Tautology => "cypher.tautology",
+            Self::UnionAfterConstant => "cypher.union_after_constant",
+            Self::EscapedSyntax => "cypher.escaped_syntax",
+            Self::Stacked => "cypher.stacked_statements",
+            Self::LoadCsv => "cypher.load_csv",
+            Self::DeniedProcedure => "cypher.denied_procedure",
+            Self::AdminCommand => "cypher.admin_command",
+            Self::ExtremeCost => "cypher.extreme_cost",
+            Self::RegexRepetition => "cypher.regex_repetition",
+            Self::UnfilteredWrite => "cypher.unfiltered_write",
+            Self::Nesting => "cypher.nesting",
+            Self::Oversize => "cypher.oversize",
+            Self::ValueBreakout => "cypher.value_breakout",
+            Self::PatternBreakout => "cypher.pattern_breakout",
+        }
+    }
+}
+
+/// Findings with the byte each stands at; at most one of each kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings(Vec<(Finding, u32)>);
+
+impl Findings {
+    /// Notes a finding at a byte of the text; the first of its kind stays.
+    pub fn note(&mut self, finding: Finding, at: u32) {
+        if !self.has(finding) {
+            self.0.push((finding, at));
+        }
+    }
+
+    /// Whether a finding was noted.
+    pub fn has(&self, finding: Finding) -> bool {
+        self.0.iter().any(|(f, _)| *f == finding)
+    }
+
+    /// All, in the order they were found.
+    pub fn iter(&self) -> impl Iterator<Item = (Finding, u32)> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+/// Reads a statement: what it does, and what speaks against it.
+pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
+    let mut findings = Findings::default();
+    if text.len() > TEXT_BYTES_MAX {
+        findings.note(Finding::Oversize, 0);
+    }
+    let text = text.get(..text.len().min(TEXT_BYTES_MAX)).unwrap_or_default();
+    let mut list = tokens(text);
+    let unescaped = if list.stray_backslash { unescape(text) } else { None };
+    let read_text = unescaped.as_deref().unwrap_or(text);
+    if unescaped.is_some() {
+        findings.note(Finding::EscapedSyntax, 0);
+        list = tokens(read_text);
+    }
+    evidence::collect(read_text, &list, &mut findings);
+    let reach = reach::collect(read_text, &list, &mut findings);
+    let cost = cost::estimate(read_text, &list, &mut findings);
+    (facts::sum_up(read_text, &list, reach, cost), findings)
+}
+
+/// Whether a text reads as a statement, by its first words and the signs after them.
+///
+/// `expected` says the field is meant for queries, where the first keyword is enough.
+pub fn is_statement(text: &[u8], expected: bool) -> bool {
+    use Keyword as K;
+    let head = text.get(..text.len().min(512)).unwrap_or_default();
+    let folded = if head.contains(&b'\\') { unescape(head) } else { None };
+    let head = folded.as_deref().unwrap_or(head);
+    let list = tokens(head);
+    let Some(first) = reach::statement_start(&list, 0) else { return false };
+    let Some(token) = list.at(first) else { return false };
+    if expected {
+        let command = token.kind == Kind::Sign(b':') && list.at(first + 1).is_some_and(|t| t.kind == Kind::Word);
+        return token.keyword.starts_clause() || reach::admin_command(&list, first) || command || schema(token.keyword);
+    }
+    let paren = |i| list.is_sign(i, b'(');
+    match token.keyword {
+        K::Match | K::Merge => paren(first + 1) || (list.is_sign(first + 2, b'=') && list.at(first + 1).is_some_and(|t| t.kind == Kind::Word)),
+        K::Create => paren(first + 1),
+        K::Optional => list.is(first + 1, K::Match) && paren(first + 2),
+        K::Foreach => paren(first + 1) && list.is(first + 3, K::In),
+        K::Load => list.is(first + 1, K::Csv) && (list.is(first + 2, K::From) || list.is(first + 2, K::With)),
+        K::Call => list.is_sign(first + 2, b'.') && list.at(first + 3).is_some_and(|t| t.kind == Kind::Word) || list.is_sign(first + 1, b'{'),
+        K::Unwind => list.list.iter().take(40).any(|t| t.keyword == K::As),
+        K::With => list.list.iter().take(60).any(|t| t.keyword == K::As) && list.list.iter().any(|t| matches!(t.keyword, K::Match | K::Return | K::Unwind)),
+        _ => false,
+    }
+}
+
+fn schema(keyword: Keyword) -> bool {
+    matches!(keyword, Keyword::Drop | Keyword::Show | Keyword::Create)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use super::*;
+use proptest::prelude::*;
+
+fn found(text: &str) -> Vec<Finding> {
+    read(text.as_bytes()).1.iter().map(|(f, _)| f).collect()
+}
+
+fn value(text: &str) -> bool {
+    let mut findings = Findings::default();
+    value::collect(text.as_bytes(), &mut findings);
+    findings.iter().next().is_some()
+}
+
+#[test]
+fn honest_statements_have_no_findings() {
+    for text in [
+        "MATCH (n:Person {name: 'OR 1=1 //'}) RETURN n",
+        "MATCH (n) WHERE n.a = n.b OR n.c = 1 RETURN n",
+        "MATCH (n) WHERE 1 = 1 AND n.x = 'it''s' RETURN n // don't care",
+        "RETURN true OR false AS x",
+        "// What's 'new'?\nMATCH (a:Tag)<-[:HAS*0..]-(b:Post) RETURN a, count(b)",
+        "UNWIND range(1, 1000) AS i CREATE (:N {i: i})",
+        "MATCH (n:User) WHERE n.last < date() DETACH DELETE n",
+        "RETURN 1 AS x UNION ALL RETURN 2 AS x",
+        "MATCH (a:A), (b:B {id: 1}) CREATE (a)-[:R]->(b)",
+    ] {
+        assert_eq!(found(text), [], "{text}");
+    }
+}
+
+#[test]
+fn pasted_conditions_are_found() {
+    for text in [
+        "MATCH (u:User) WHERE u.name = '' OR 1=1 //' RETURN u",
+        "MATCH (u:User) WHERE u.name = 'x' or  not false //' RETURN u",
+        "MATCH (u:User {name: '' XOR 'a'='a' //'}) RETURN u",
+        "MATCH (u) WHERE u.a = '' OR u.x = u.x RETURN u",
+    ] {
+        assert!(found(text).contains(&Finding::Tautology), "{text}");
+    }
+}
+
+#[test]
+fn reach_is_found_through_blanks_comments_backticks_and_escapes() {
+    for text in [
+        "CALL apoc.load.json('http://h/') YIELD value RETURN value",
+        "CALL apoc /**/ . load\u{2003}. `json`('x')",
+        "RETURN apoc.cypher.runFirstColumnSingle('x', {})",
+        "CALL ap\\u006fc.load.json('x')",
+        "CALL dbms.listConfig",
+    ] {
+        assert!(found(text).contains(&Finding::DeniedProcedure), "{text}");
+    }
+    assert!(found("LOAD /*x*/ CSV FROM 'file:///a' AS l RETURN l").contains(&Finding::LoadCsv));
+}
+
+#[test]
+fn administration_is_found_at_statement_starts_only() {
+    for text in ["SHOW USERS", "EXPLAIN SHOW ALL PRIVILEGES", "CREATE OR REPLACE USER x SET PASSWORD 'y'", "USE system SHOW DATABASES", ":server status", "GRANT ROLE a TO b"] {
+        assert!(found(text).contains(&Finding::AdminCommand), "{text}");
+    }
+    for text in ["MATCH (n:User) SET n.role = 'x'", "CREATE (user:User)", "SHOW INDEXES", "CREATE INDEX i FOR (n:A) ON (n.b)"] {
+        assert!(!found(text).contains(&Finding::AdminCommand), "{text}");
+    }
+}
+
+#[test]
+fn extreme_work_is_found() {
+    for text in [
+        "MATCH (a)-[*]-(b) RETURN a",
+        "MATCH (a), (b), (c), (d), (e) RETURN count(*)",
+        "UNWIND range(1, 10000) AS i UNWIND range(1, 10000) AS j RETURN i, j",
+        "RETURN reduce(s = 'x', i IN range(1, 40) | s + s)",
+    ] {
+        assert!(found(text).contains(&Finding::ExtremeCost), "{text}");
+    }
+    assert!(found("MATCH (n) WHERE n.x =~ '(b+)+c' RETURN n").contains(&Finding::RegexRepetition));
+    assert!(found(&format!("RETURN {}1{}", "(".repeat(50), ")".repeat(50))).contains(&Finding::Nesting));
+}
+
+#[test]
+fn classes_are_told_apart() {
+    let class = |text: &str| read(text.as_bytes()).0.class;
+    assert_eq!(class("MATCH (n) WHERE n.set = 1 RETURN n.create AS delete"), QueryClass::Read);
+    assert_eq!(class("MATCH (n) SET n.x = 1"), QueryClass::Write);
+    assert_eq!(class("CREATE VECTOR INDEX i FOR (n:A) ON n.e"), QueryClass::Schema);
+    assert_eq!(class("DROP DATABASE x"), QueryClass::Admin);
+}
+
+#[test]
+fn a_fingerprint_ignores_literals_comments_blanks_and_case() {
+    let print = |text: &str| read(text.as_bytes()).0.fingerprint;
+    assert_eq!(print("MATCH (n {a: 1}) RETURN n"), print("match (n {a:'x'}) /* c */\nreturn n;"));
+    assert_eq!(print("RETURN [1, 2, 3]"), print("RETURN [1]"));
+    assert_ne!(print("MATCH (n) RETURN n"), print("MATCH (m) RETURN m"));
+}
+
+#[test]
+fn values_that_break_out_are_found() {
+    for text in [
+        "x' OR 1=1 //",
+        "x' RETURN n //",
+        "a'}) DETACH DELETE n //",
+        "y\" OR \"1\"=\"1",
+        "x' or 2>1 or 'x'='y",
+        "z' SET u.role = 'admin' RETURN u //",
+        "Robot)-[]-(x",
+        "q' WITH 1 AS a CALL db.labels() YIELD label RETURN label //",
+        "7 RETURN 1 AS x UNION MATCH (u:User) RETURN u.pw AS x //",
+    ] {
+        assert!(value(text), "{text}");
+    }
+}
+
+#[test]
+fn values_that_only_quote_are_left_alone() {
+    for text in [
+        "'yes', 'no' or 'maybe'",
+        "load csv tutorial",
+        "Rock 'n' roll and match (sticks)",
+        "She said \"with love\", and set off (see https://example.com/a)",
+        "it's; the union and return of O'Brien (2 of 3)",
+        "(x)-->(y)",
+        "5' 11\" or taller",
+        "a) first b) set the table c) return home",
+    ] {
+        assert!(!value(text), "{text}");
+    }
+}
+
+#[test]
+fn statements_are_told_from_prose() {
+    assert!(is_statement(b"// x\nMATCH (n) RETURN n", false));
+    assert!(is_statement(b"RETURN 1", true));
+    assert!(!is_statement(b"Return to sender", false));
+    assert!(!is_statement(b"Match me if you can", false));
+    assert!(!is_statement(b"graph databases", true));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = read(&text);
+        let mut findings = Findings::default();
+        value::collect(&text, &mut findings);
+    }
+
+    #[test]
+    fn no_order_of_tokens_panics(words in proptest::collection::vec(proptest::sample::select(vec![
+        "MATCH", "(", ")", "[", "]", "{", "}", "-", "*", "..", "1", "'x'", "'", "OR", "=", "n", ".", ":", "WHERE",
+        "RETURN", "UNION", "CALL", "apoc", "range", "//", "/*", "*/", "\n", "USE", "CYPHER", "=~", "+", "`",
+    ]), 0..60)) {
+        let _ = read(words.join(" ").as_bytes());
+        let _ = is_statement(words.join(" ").as_bytes(), true);
+    }
+
+    #[test]
+    fn blanks_comments_and_case_do_not_hide_a_tautology(
+        blank in proptest::sample::select(vec![" ", "\t", "\n", "/**/", " /* x */ ", "\u{2003}"]),
+        or in proptest::sample::select(vec!["OR", "or", "oR", "XOR"]),
+        n in 0_u32..1000,
+    ) {
+        let text = format!("MATCH (u) WHERE u.n = ''{blank}{or}{blank}{n}{blank}={blank}{n}{blank}RETURN u");
+        prop_assert!(found(&text).contains(&Finding::Tautology));
+    }
+}

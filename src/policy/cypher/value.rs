@@ -1,0 +1,201 @@
+//! Looks at a value that is not a statement for text that would break out of one.
+//!
+//! A break-out is a closing quote or bracket, then Cypher that goes on: a clause or an operator with
+//! the signs that only syntax has. A quote before an English word is none, nor is a clause keyword in
+//! prose: every keyword is shared with some language, so it is the signs after it that count.
+
+use super::keyword::Keyword as K;
+use super::lexer::{Kind, Open, Token, Tokens, tokens};
+use super::{Finding, Findings, evidence};
+
+/// Closing marks tried in one value; later ones are not.
+const MARKS_MAX: usize = 12;
+
+/// Bytes read after a mark.
+const TAIL_BYTES_MAX: usize = 2_048;
+
+/// Notes what in a value would break out of a literal, a pattern or a number.
+pub fn collect(value: &[u8], findings: &mut Findings) {
+    let mut open = 0_i32;
+    let mut marks = 0;
+    let marked = |b: u8| matches!(b, b'\'' | b'"' | b'`' | b'(' | b')' | b'[' | b']' | b'{' | b'}');
+    for (at, byte) in value.iter().enumerate().filter(|(_, b)| marked(**b)) {
+        let tail = tail(value, at);
+        let quote = matches!(byte, b'\'' | b'"' | b'`');
+        match byte {
+            b'(' | b'[' | b'{' => {
+                open += 1;
+                continue;
+            }
+            b')' | b']' | b'}' if open > 0 => {
+                open -= 1;
+                continue;
+            }
+            _ => {}
+        }
+        marks += 1;
+        if marks > MARKS_MAX || !tail.iter().any(|b| b.is_ascii_alphabetic() || *b == b'-') {
+            return;
+        }
+        let list = tokens(tail);
+        if goes_on(tail, &list, quote) {
+            let kind = if quote { Finding::ValueBreakout } else { Finding::PatternBreakout };
+            return findings.note(kind, u32::try_from(at).unwrap_or(0));
+        }
+    }
+    bare(value, findings);
+}
+
+fn tail(value: &[u8], at: usize) -> &[u8] {
+    value.get(at + 1..(at + 1 + TAIL_BYTES_MAX).min(value.len())).unwrap_or_default()
+}
+
+/// A number or a name, then Cypher, then a comment: nothing had to be closed.
+fn bare(value: &[u8], findings: &mut Findings) {
+    let list = tokens(value.get(..value.len().min(TAIL_BYTES_MAX)).unwrap_or_default());
+    let clause = (1..list.list.len().min(4)).find(|i| list.at(*i).is_some_and(|t| t.keyword.starts_clause() || is_connective(t.keyword)));
+    let plain = list.list.first().is_some_and(|t| matches!(t.kind, Kind::Number | Kind::Word) && !t.keyword.starts_clause());
+    let Some(clause) = clause.filter(|_| plain) else { return };
+    let signs = signs(value, &list, clause);
+    if signs.comment && (signs.score >= 2 || signs.strong) {
+        findings.note(Finding::ValueBreakout, 0);
+    }
+}
+
+/// Whether the text after a closing mark is Cypher going on.
+fn goes_on(tail: &[u8], list: &Tokens, quote: bool) -> bool {
+    let mut at = 0;
+    while list.at(at).is_some_and(|t| matches!(t.kind, Kind::Sign(b')' | b'}' | b']' | b',' | b';'))) {
+        at += 1;
+    }
+    let Some(first) = list.at(at) else { return false };
+    let closed = at > 0 || !quote;
+    if closed && path(list, at) {
+        return true;
+    }
+    let signs = signs(tail, list, at);
+    if is_connective(first.keyword) {
+        return connective(tail, list, at, &signs);
+    }
+    if first.kind == Kind::Sign(b'+') || first.kind == Kind::Sign(b'|') {
+        return signs.comment && signs.score >= 2;
+    }
+    if !(first.keyword.starts_clause() || matches!(first.keyword, K::Where | K::Order | K::Limit | K::Skip)) {
+        return false;
+    }
+    signs.strong || signs.score >= 2
+}
+
+fn is_connective(keyword: K) -> bool {
+    matches!(keyword, K::Or | K::And | K::Xor)
+}
+
+/// `)-[…]-(`, `)-->(`, `)<-[`: a path goes on after a closing bracket.
+fn path(list: &Tokens, at: usize) -> bool {
+    let sign = |i: usize, s: u8| list.is_sign(i, s);
+    let dash = if sign(at, b'<') { at + 1 } else { at };
+    sign(dash, b'-') && (sign(dash + 1, b'[') || sign(dash + 1, b'-') && (sign(dash + 2, b'(') || sign(dash + 2, b'>')) || sign(dash + 1, b'(') || sign(dash + 1, b'>') && sign(dash + 2, b'('))
+}
+
+/// The signs of syntax in a tail.
+struct Signs {
+    /// It ends in a comment that is not part of an address.
+    comment: bool,
+    /// One construct that has no other reading.
+    strong: bool,
+    score: u32,
+}
+
+fn signs(tail: &[u8], list: &Tokens, from: usize) -> Signs {
+    let comment = ends_in_comment(tail, list);
+    let open = list.open == Some(Open::Text) || list.open == Some(Open::Comment);
+    let mut strong = false;
+    let mut score = u32::from(comment) + u32::from(open);
+    let (mut clauses, mut accesses, mut nodes, mut aliases) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for index in from..list.list.len().min(from + 80) {
+        let Some(token) = list.at(index) else { break };
+        strong |= strong_at(list, index, token);
+        clauses += u32::from(index > from && token.keyword.starts_clause());
+        accesses += u32::from(access(tail, list, index, token));
+        nodes += u32::from(node(list, index, token));
+        aliases += u32::from(token.keyword == K::As && list.at(index + 1).is_some_and(|t| t.kind == Kind::Word));
+    }
+    let many = |n: u32| u32::from(n > 0);
+    score += many(accesses) + many(nodes) + many(aliases).min(many(clauses)) + u32::from(comment && clauses > 0);
+    Signs { comment, strong: strong && (comment || open || clauses > 0 || accesses > 0 || nodes > 0), score }
+}
+
+fn ends_in_comment(tail: &[u8], list: &Tokens) -> bool {
+    list.comments.last().is_some_and(|c| {
+        let last = list.list.last().is_none_or(|t| t.end <= c.start);
+        let address = c.start > 0 && tail.get(c.start as usize - 1) == Some(&b':');
+        last && !address
+    })
+}
+
+fn strong_at(list: &Tokens, index: usize, token: Token) -> bool {
+    let word = |i: usize| list.at(i).is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
+    let paren = |i: usize| list.is_sign(i, b'(');
+    match token.keyword {
+        K::Match | K::Create | K::Merge => paren(index + 1) && (node(list, index + 1, token) || list.is_sign(index + 2, b':') || word(index + 2) && list.is_sign(index + 3, b')')),
+        K::Load => list.is(index + 1, K::Csv) && (list.is(index + 2, K::From) || list.is(index + 2, K::With)),
+        K::Call => word(index + 1) && list.is_sign(index + 2, b'.') && word(index + 3),
+        K::Detach => list.is(index + 1, K::Delete) && word(index + 2),
+        K::Delete => word(index + 1) && list.list.len() == index + 2,
+        K::Set | K::Remove => word(index + 1) && (list.is_sign(index + 2, b'.') && word(index + 3) || list.is_sign(index + 2, b':')),
+        K::Foreach => paren(index + 1) && list.is(index + 3, K::In),
+        K::Unwind => list.is_sign(index + 1, b'[') || list.is(index + 1, K::Range),
+        K::Union => list.is(index + 1, K::Match) || list.is(index + 1, K::Call) || list.is(index + 2, K::Match) || list.is(index + 1, K::Return),
+        _ => false,
+    }
+}
+
+/// `x.y` without blanks around the dot, compared, called or aliased.
+fn access(tail: &[u8], list: &Tokens, index: usize, token: Token) -> bool {
+    let dotted = token.kind == Kind::Word && list.is_sign(index + 1, b'.') && list.at(index + 2).is_some_and(|t| t.kind == Kind::Word && t.start == token.end + 1);
+    let _ = tail;
+    dotted && list.at(index + 3).is_some_and(|t| matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>' | b'(' | b')' | b',' | b'+')) || matches!(t.keyword, K::As | K::Is | K::In | K::Starts | K::Contains | K::Ends))
+}
+
+/// `(x:Label`, `(:Label`, `(x)-[` or `(x {`.
+fn node(list: &Tokens, index: usize, token: Token) -> bool {
+    if token.kind != Kind::Sign(b'(') {
+        return false;
+    }
+    let word = list.at(index + 1).is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
+    let after = if word { index + 2 } else { index + 1 };
+    let label = list.is_sign(after, b':') && list.at(after + 1).is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
+    label || word && list.is_sign(after, b'{') || word && list.is_sign(after, b')') && path(list, after + 1)
+}
+
+/// OR, AND, XOR: a comparison has to follow, and something that a template's rest would explain.
+fn connective(tail: &[u8], list: &Tokens, at: usize, signs: &Signs) -> bool {
+    let starts_operand = list.at(at + 1).is_some_and(|t| {
+        matches!(t.kind, Kind::Text | Kind::Number | Kind::Name | Kind::Parameter | Kind::Sign(b'(' | b'-' | b'[')) || t.keyword.is_literal()
+            || matches!(t.keyword, K::Not | K::Case | K::Exists)
+            || t.kind == Kind::Word && matches!(list.at(at + 2).map(|n| n.kind), Some(Kind::Sign(b'.' | b'(' | b'=' | b'<' | b'>' | b'!' | b'[')))
+            || t.kind == Kind::Word && list.at(at + 2).is_some_and(|n| matches!(n.keyword, K::Is | K::In | K::Starts | K::Contains | K::Ends))
+    });
+    if !starts_operand {
+        return false;
+    }
+    let open = list.open.is_some();
+    if evidence::always_true(tail, list, at + 1) && (signs.comment || open || list.at(at + 1).is_some_and(|t| t.kind != Kind::Word) && compares(list, at)) {
+        return true;
+    }
+    let call = list.list.iter().skip(at + 1).take(12).enumerate().any(|(i, t)| t.kind == Kind::Word && list.is_sign(at + 2 + i, b'('));
+    (compares(list, at) || call) && (signs.comment || open && signs.score >= 2 || signs.strong || open && compares(list, at) && ends_operand(list))
+}
+
+/// Whether a comparison stands among the next tokens.
+fn compares(list: &Tokens, at: usize) -> bool {
+    list.list.iter().skip(at + 1).take(16).any(|t| {
+        matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>')) || matches!(t.keyword, K::Is | K::In | K::Starts | K::Ends | K::Contains)
+    })
+}
+
+/// Whether the text ends in an open literal right after a comparison: `… = 'x`.
+fn ends_operand(list: &Tokens) -> bool {
+    let count = list.list.len();
+    count >= 2 && list.at(count - 2).is_some_and(|t| matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>')) || matches!(t.keyword, K::With | K::Contains | K::In))
+}

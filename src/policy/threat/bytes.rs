@@ -1,0 +1,92 @@
+//! What a value is made of, learnt in one pass: most values hold nothing any rule could match.
+
+/// Classes of bytes.
+pub(super) const LETTER: u16 = 1;
+pub(super) const DIGIT: u16 = 1 << 1;
+pub(super) const BLANK: u16 = 1 << 2;
+/// `.,:@/+?!~-_`
+pub(super) const MILD: u16 = 1 << 3;
+/// `'`, `"` and the backtick.
+pub(super) const QUOTE: u16 = 1 << 4;
+/// `<` and `>`
+pub(super) const ANGLE: u16 = 1 << 5;
+/// `%`, `&` and the backslash.
+pub(super) const ESCAPE: u16 = 1 << 6;
+/// Brackets of all kinds.
+pub(super) const BRACKET: u16 = 1 << 7;
+/// `=;|$#*^`
+pub(super) const SIGN: u16 = 1 << 8;
+/// Control characters but blanks.
+pub(super) const CONTROL: u16 = 1 << 9;
+/// Beyond ASCII.
+pub(super) const HIGH: u16 = 1 << 10;
+/// `\r` and `\n`
+pub(super) const LINE: u16 = 1 << 11;
+
+/// Of these a value may be made and still be plain.
+pub(super) const PLAIN: u16 = LETTER | DIGIT | BLANK | MILD;
+
+const fn class(byte: u8) -> u16 {
+    match byte {
+        b'a'..=b'z' | b'A'..=b'Z' => LETTER,
+        b'0'..=b'9' => DIGIT,
+        b' ' | b'\t' => BLANK,
+        b'\r' | b'\n' => LINE,
+        b'.' | b',' | b':' | b'@' | b'/' | b'+' | b'?' | b'!' | b'~' | b'-' | b'_' => MILD,
+        b'\'' | b'"' | b'`' => QUOTE,
+        b'<' | b'>' => ANGLE,
+        b'%' | b'&' | b'\\' => ESCAPE,
+        b'(' | b')' | b'[' | b']' | b'{' | b'}' => BRACKET,
+        b'=' | b';' | b'|' | b'$' | b'#' | b'*' | b'^' => SIGN,
+        0x80.. => HIGH,
+        _ => CONTROL,
+    }
+}
+
+const CLASSES: [u16; 256] = {
+    let mut table = [0_u16; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(clippy::indexing_slicing, reason = "a u8 is below 256")]
+        {
+            table[byte as usize] = class(byte);
+        }
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// The classes that occur in a text.
+pub(super) fn classes(text: &[u8]) -> u16 {
+    text.iter().fold(0, |seen, byte| seen | CLASSES.get(usize::from(*byte)).copied().unwrap_or(0))
+}
+
+/// Whether a text reads as prose: eight words or more, and hardly anything but words.
+pub(super) fn is_prose(text: &[u8]) -> bool {
+    let head = text.get(..text.len().min(2_048)).unwrap_or_default();
+    let letters = head.iter().filter(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
+    let blanks = head.iter().filter(|b| b.is_ascii_whitespace()).count();
+    let digits = head.iter().filter(|b| b.is_ascii_digit()).count();
+    blanks >= 7 && (letters + blanks) * 100 >= head.len() * 86 && digits * 20 <= head.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_values_are_told_from_the_rest() {
+        assert_eq!(classes(b"Ann Smith, 42: a@b.c/d") & !PLAIN, 0);
+        assert_eq!(classes(b"it's") & !PLAIN, QUOTE);
+        assert_eq!(classes("é".as_bytes()), HIGH);
+    }
+
+    #[test]
+    fn prose_is_told_from_syntax() {
+        assert!(is_prose(b"Please select the best union of both lists and drop the rest"));
+        assert!(!is_prose(b"1 union select 1,2,3,4,5,6,7 from users where id=1 or 1=1 --"));
+    }
+}

@@ -1,0 +1,73 @@
+//! Percent and backslash escapes.
+
+use super::{hex_number, push_char};
+
+/// `%41`, `%u0041`, and the `0x2e`, `0x2f`, `0x5c` some file servers read.
+pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
+    let zero_x = memchr::memmem::find(text, b"0x").is_some_and(|_| spelled_dots(text));
+    if memchr::memchr(b'%', text).is_none() && !zero_x {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    let mut changed = false;
+    while let Some(&byte) = text.get(at) {
+        let rest = text.get(at..).unwrap_or_default();
+        let decoded = match rest {
+            [b'%', b'u' | b'U', digits @ ..] => digits.get(..4).and_then(hex_number).map(|code| (code, 6)),
+            [b'%', digits @ ..] => digits.get(..2).and_then(hex_number).map(|code| (code, 3)),
+            [b'0', b'x', digits @ ..] if zero_x => match digits.get(..2) {
+                Some(b"2e" | b"2E") => Some((0x2e, 4)),
+                Some(b"2f" | b"2F") => Some((0x2f, 4)),
+                Some(b"5c" | b"5C") => Some((0x5c, 4)),
+                _ => None,
+            },
+            _ => None,
+        };
+        match decoded {
+            Some((code, 3)) => out.push(u8::try_from(code).unwrap_or(b'?')),
+            Some((code, _)) => push_char(&mut out, code),
+            None => out.push(byte),
+        }
+        changed |= decoded.is_some();
+        at += decoded.map_or(1, |(_, width)| width);
+    }
+    if changed && !out.contains(&b' ') {
+        // A form inside a form: its blanks are plus signs.
+        out.iter_mut().filter(|b| **b == b'+').for_each(|b| *b = b' ');
+    }
+    changed.then_some(out)
+}
+
+/// Whether two dots and a separator are spelled in hexadecimal.
+fn spelled_dots(text: &[u8]) -> bool {
+    let lower = text.get(..text.len().min(256)).unwrap_or_default().to_ascii_lowercase();
+    memchr::memmem::find(&lower, b"0x2e").is_some()
+}
+
+/// `\u0041`, `\u{41}`, `\x41`, and the escaped quotes and slashes of strings within strings.
+pub(super) fn backslash(text: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr(b'\\', text)?;
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    let mut changed = false;
+    while let Some(&byte) = text.get(at) {
+        let rest = text.get(at..).unwrap_or_default();
+        let decoded = match rest {
+            [b'\\', b'u', b'{', digits @ ..] => {
+                let width = digits.iter().take(7).position(|b| *b == b'}');
+                width.and_then(|w| digits.get(..w).and_then(hex_number).map(|code| (code, w + 4)))
+            }
+            [b'\\', b'u', digits @ ..] => digits.get(..4).and_then(hex_number).map(|code| (code, 6)),
+            [b'\\', b'x', digits @ ..] => digits.get(..2).and_then(hex_number).map(|code| (code, 4)),
+            _ => None,
+        };
+        match decoded {
+            Some((code, _)) => push_char(&mut out, code),
+            None => out.push(byte),
+        }
+        changed |= decoded.is_some();
+        at += decoded.map_or(1, |(_, width)| width);
+    }
+    changed.then_some(out)
+}

@@ -1,0 +1,136 @@
+//! Undoes the disguises a value may wear, to a fixed point.
+//!
+//! One round undoes percent and `%u` escapes, HTML entities, `\u` and `\x` escapes, overlong UTF-8 and
+//! look-alike letters, and drops NUL and zero-width characters. Rounds repeat until nothing changes, at
+//! most [`ROUNDS_MAX`] times; needing the last one without reaching a fixed point is said in
+//! [`Decoded::unsettled`]. A value that wears none is borrowed, not copied. Base64 is apart ([`base64`]):
+//! it applies to whole values only.
+
+mod base64;
+mod entity;
+mod escape;
+mod fold;
+
+use std::borrow::Cow;
+
+pub(super) use base64::base64;
+
+/// Rounds of decoding at most.
+pub(super) const ROUNDS_MAX: u8 = 4;
+
+/// A value without its disguises.
+#[derive(Debug)]
+pub(super) struct Decoded<'a> {
+    pub(super) text: Cow<'a, [u8]>,
+    /// Rounds that changed something.
+    pub(super) rounds: u8,
+    /// Whether another round would have changed it again.
+    pub(super) unsettled: bool,
+}
+
+/// Undoes every disguise of a value. `form` also reads `+` as a blank.
+pub(super) fn undo(raw: &[u8], form: bool) -> Decoded<'_> {
+    let mut text = Cow::Borrowed(raw);
+    if form && memchr::memchr(b'+', raw).is_some() {
+        text = Cow::Owned(raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect());
+    }
+    let mut rounds = 0;
+    while rounds < ROUNDS_MAX {
+        let Some(next) = round(&text) else { return Decoded { text, rounds, unsettled: false } };
+        text = Cow::Owned(next);
+        rounds += 1;
+    }
+    let unsettled = round(&text).is_some();
+    Decoded { text, rounds, unsettled }
+}
+
+/// One round; `None` when nothing changes. Every step shortens or keeps the length.
+fn round(text: &[u8]) -> Option<Vec<u8>> {
+    let mut changed: Option<Vec<u8>> = None;
+    for step in [escape::percent, escape::backslash, entity::entities, fold::fold] {
+        if let Some(next) = step(changed.as_deref().unwrap_or(text)) {
+            changed = Some(next);
+        }
+    }
+    changed
+}
+
+/// The value of a hexadecimal digit.
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The number that two or four hexadecimal digits stand for.
+fn hex_number(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0_u32, |n, d| Some(n.checked_mul(16)? + u32::from(hex(*d)?)))
+}
+
+/// Appends a character; below 0x80 as its byte, NUL not at all.
+fn push_char(out: &mut Vec<u8>, code: u32) {
+    match u8::try_from(code) {
+        Ok(0) => {}
+        Ok(byte) if byte < 0x80 => out.push(byte),
+        _ => {
+            let char = char::from_u32(code).unwrap_or('\u{fffd}');
+            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plain(raw: &str) -> String {
+        String::from_utf8_lossy(&undo(raw.as_bytes(), false).text).into_owned()
+    }
+
+    #[test]
+    fn each_disguise_is_undone() {
+        for (raw, expected) in [
+            ("%3Cb%3e", "<b>"),
+            ("%253Cb%253E", "<b>"),
+            ("%u003cb%U003e", "<b>"),
+            ("&lt;b&#62;&#x3e;&#0000060", "<b>><"),
+            ("java&#9;&NewLine;x&colon;", "java\t\nx:"),
+            ("\\u003cb\\x3e", "<b>"),
+            ("\u{ff1c}\u{ff42}\u{ff1e}", "<b>"),
+            ("..%c0%af..%e0%80%af", "../../"),
+            ("a\u{200b}b\0c", "abc"),
+            ("%%32%65", "."),
+            ("0x2e0x2e0x5c", "..\\"),
+        ] {
+            assert_eq!(plain(raw), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn honest_text_is_borrowed() {
+        for raw in ["100% sure & ready", "naïve café", "C:\\new\\table", "a&b=c", "Привет"] {
+            assert!(matches!(undo(raw.as_bytes(), false).text, Cow::Borrowed(_)), "{raw}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_never_grows_a_value_and_ends(raw in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let out = undo(&raw, true);
+            prop_assert!(out.text.len() <= raw.len() * 3);
+            prop_assert!(out.rounds <= ROUNDS_MAX);
+        }
+
+        #[test]
+        fn percent_encoding_once_or_twice_changes_nothing(text in "[ -$'-~]{0,40}") {
+            let once: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
+            let twice: String = once.bytes().map(|b| format!("%{b:02X}")).collect();
+            prop_assert_eq!(plain(&once), plain(&text));
+            prop_assert_eq!(plain(&twice), plain(&text));
+        }
+    }
+}

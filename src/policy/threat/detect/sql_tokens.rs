@@ -1,0 +1,284 @@
+//! SQL's tokens, of every dialect at once, from text that may start inside a string.
+
+/// Tokens read of one value.
+pub(super) const TOKENS_MAX: usize = 96;
+
+/// What a token is, as far as injections care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    /// A string; false when it is still open at the end of the text.
+    Text { closed: bool, empty: bool },
+    /// `@x`, `@@x`, `:x`, `?`
+    Variable,
+    /// A word right before a bracket.
+    Call,
+    Word,
+    /// AND, OR, XOR, `&&`, `||`
+    Logic,
+    Not,
+    /// Comparisons, in signs and words.
+    Compare { word: bool },
+    Arithmetic,
+    Union,
+    Select,
+    From,
+    Keyword,
+    /// What is in it after its mark is blank.
+    Comment { empty: bool },
+    Semicolon,
+    Open,
+    Close,
+    Comma,
+    Dot,
+    Star,
+    Other,
+}
+
+impl Kind {
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Text { .. })
+    }
+
+    /// A value that is not a bare word.
+    pub(super) fn is_value(self) -> bool {
+        matches!(self, Self::Number | Self::Text { .. } | Self::Variable | Self::Call)
+    }
+}
+
+/// A token and the byte it starts at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) at: usize,
+    pub(super) end: usize,
+}
+
+/// Reads tokens; `inside` is the quote the text is taken to start within.
+pub(super) fn read(text: &[u8], inside: Option<u8>) -> Vec<Token> {
+    let mut reader = Reader { text, at: 0, out: Vec::with_capacity(16) };
+    if let Some(quote) = inside {
+        reader.text_literal(quote, 0);
+    }
+    while reader.at < text.len() && reader.out.len() < TOKENS_MAX {
+        reader.step();
+    }
+    reader.out
+}
+
+struct Reader<'t> {
+    text: &'t [u8],
+    at: usize,
+    out: Vec<Token>,
+}
+
+impl Reader<'_> {
+    fn peek(&self, ahead: usize) -> u8 {
+        self.text.get(self.at + ahead).copied().unwrap_or(0)
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn push(&mut self, kind: Kind, width: usize) {
+        self.out.push(Token { kind, at: self.at, end: self.at + width });
+        self.at += width;
+    }
+
+    fn step(&mut self) {
+        match (self.peek(0), self.peek(1)) {
+            (0..=b' ' | 0xa0, _) => self.at += 1,
+            (b'-', b'-') if matches!(self.peek(2), 0..=b' ' | b'+' | b'-' | b'\'' | b'"') => self.comment(2),
+            (b'#', _) => self.comment(1),
+            (b'/', b'*') => self.block(),
+            (b'*', b'/') => self.at += 2,
+            (quote @ (b'\'' | b'"'), _) => self.text_literal(quote, 1),
+            (b'`', _) => {
+                let width = self.rest().iter().skip(1).position(|b| *b == b'`').map_or(self.rest().len(), |i| i + 2);
+                self.push(Kind::Word, width);
+            }
+            (b'0'..=b'9', _) | (b'.', b'0'..=b'9') => {
+                let width = self.rest().iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'.').count();
+                let digits = self.rest().iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+                let number = is_number(self.rest().get(..width).unwrap_or_default());
+                // `1or 1`: the number ends where a word begins.
+                if number { self.push(Kind::Number, width) } else { self.digits_then_word(digits, width) }
+            }
+            (b'@', _) => {
+                let width = self.rest().iter().take_while(|b| **b == b'@').count();
+                let name = self.text.get(self.at + width..).unwrap_or_default();
+                let quoted = matches!(name.first(), Some(b'\'' | b'"' | b'`'));
+                let length = if quoted {
+                    name.iter().skip(1).position(|b| Some(b) == name.first()).map_or(name.len(), |i| i + 2)
+                } else {
+                    name.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'$').count()
+                };
+                self.push(Kind::Variable, width + length);
+            }
+            (b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.., _) => self.word(),
+            _ => self.sign(),
+        }
+    }
+
+    fn digits_then_word(&mut self, digits: usize, width: usize) {
+        let word = self.text.get(self.at + digits..self.at + width).unwrap_or_default();
+        let splits = matches!(word_kind(word), Kind::Logic | Kind::Union | Kind::Compare { .. });
+        if splits {
+            self.push(Kind::Number, digits);
+        } else {
+            self.push(Kind::Word, width);
+        }
+    }
+
+    fn sign(&mut self) {
+        let (kind, width) = match (self.peek(0), self.peek(1)) {
+            (b'&', b'&') | (b'|', b'|') => (Kind::Logic, 2),
+            (b'<', b'=') | (b'>', b'=') | (b'<', b'>') | (b'!', b'=') | (b'=', b'=') | (b':', b'=') => {
+                (Kind::Compare { word: false }, if self.peek(2) == b'>' { 3 } else { 2 })
+            }
+            (b'=' | b'<' | b'>', _) => (Kind::Compare { word: false }, 1),
+            (b'!', _) => (Kind::Not, 1),
+            (b'*', _) => (Kind::Star, 1),
+            (b'+' | b'-' | b'/' | b'%' | b'^' | b'|' | b'&' | b'~', _) => (Kind::Arithmetic, 1),
+            (b'(', _) => (Kind::Open, 1),
+            (b')', _) => (Kind::Close, 1),
+            (b',', _) => (Kind::Comma, 1),
+            (b';', _) => (Kind::Semicolon, 1),
+            (b'.', _) => (Kind::Dot, 1),
+            (b'?', _) => (Kind::Variable, 1),
+            _ => (Kind::Other, 1),
+        };
+        self.push(kind, width);
+    }
+
+    fn word(&mut self) {
+        let width = self.rest().iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || **b >= 0x80 && **b != 0xa0).count().max(1);
+        let word = self.rest().get(..width).unwrap_or_default();
+        let mut kind = word_kind(word);
+        if kind == Kind::Word {
+            let after = self.text.get(self.at + width..).unwrap_or_default();
+            let blanks = after.iter().take_while(|b| **b <= b' ').count();
+            if blanks <= 2 && after.get(blanks) == Some(&b'(') {
+                kind = Kind::Call;
+            }
+        }
+        self.push(kind, width);
+    }
+
+    fn comment(&mut self, mark: usize) {
+        let rest = self.rest();
+        let width = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let content = rest.get(mark..width).unwrap_or_default();
+        let empty = content.iter().all(|b| matches!(b, 0..=b' ' | b'-' | b'+' | b';'));
+        self.push(Kind::Comment { empty }, width);
+    }
+
+    /// `/* … */` is a blank, `/*! … */` is read, and an open one is a comment.
+    fn block(&mut self) {
+        let rest = self.rest();
+        if rest.get(2) == Some(&b'!') {
+            let digits = rest.iter().skip(3).take_while(|b| b.is_ascii_digit()).count();
+            self.at += 3 + digits;
+            return;
+        }
+        match memchr::memmem::find(rest.get(2..).unwrap_or_default(), b"*/") {
+            Some(i) => {
+                let ends = self.at + i + 4 >= self.text.trim_ascii_end().len();
+                if ends { self.push(Kind::Comment { empty: true }, i + 4) } else { self.at += i + 4 }
+            }
+            None => {
+                let empty = rest.get(2..).unwrap_or_default().iter().all(|b| *b <= b' ');
+                let width = rest.len();
+                self.push(Kind::Comment { empty }, width);
+            }
+        }
+    }
+
+    /// `skip` is 1 at an opening quote, 0 when the text starts inside. Doubled and escaped quotes stay inside.
+    fn text_literal(&mut self, quote: u8, skip: usize) {
+        let from = self.at + skip;
+        let mut end = from;
+        loop {
+            match self.text.get(end).copied() {
+                None => {
+                    self.out.push(Token { kind: Kind::Text { closed: false, empty: end == from }, at: self.at, end });
+                    self.at = end;
+                    return;
+                }
+                Some(b'\\') => end += 2,
+                Some(byte) if byte == quote => {
+                    if self.text.get(end + 1) == Some(&quote) && skip == 1 && end > from {
+                        end += 2;
+                        continue;
+                    }
+                    self.out.push(Token { kind: Kind::Text { closed: true, empty: end == from }, at: self.at, end: end + 1 });
+                    self.at = end + 1;
+                    return;
+                }
+                Some(_) => end += 1,
+            }
+        }
+    }
+}
+
+fn is_number(text: &[u8]) -> bool {
+    match text {
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        [b'0', b'b' | b'B', digits @ ..] => digits.iter().all(|b| matches!(b, b'0' | b'1')),
+        _ => {
+            let digits = text.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+            let exponent = matches!(text.get(digits), Some(b'e' | b'E'));
+            digits == text.len() || exponent && text.iter().skip(digits + 1).all(u8::is_ascii_digit)
+        }
+    }
+}
+
+fn word_kind(word: &[u8]) -> Kind {
+    let mut lower = [0_u8; 10];
+    if word.len() > lower.len() {
+        return Kind::Word;
+    }
+    for (to, from) in lower.iter_mut().zip(word) {
+        *to = from.to_ascii_lowercase();
+    }
+    match lower.get(..word.len()).unwrap_or_default() {
+        b"and" | b"or" | b"xor" => Kind::Logic,
+        b"not" => Kind::Not,
+        b"like" | b"rlike" | b"regexp" | b"between" | b"in" | b"is" | b"glob" | b"ilike" | b"sounds" => Kind::Compare { word: true },
+        b"null" | b"true" | b"false" => Kind::Number,
+        b"div" | b"mod" | b"collate" => Kind::Arithmetic,
+        b"union" | b"intersect" | b"except" | b"minus" => Kind::Union,
+        b"select" => Kind::Select,
+        b"from" => Kind::From,
+        b"where" | b"group" | b"order" | b"having" | b"limit" | b"into" | b"set" | b"values" | b"insert" | b"update"
+        | b"delete" | b"drop" | b"create" | b"alter" | b"exec" | b"execute" | b"declare" | b"truncate" | b"table"
+        | b"waitfor" | b"shutdown" | b"all" | b"distinct" | b"top" | b"case" | b"when" | b"procedure" | b"use" | b"by"
+        | b"begin" | b"join" | b"exists" | b"binary" | b"handler" | b"rename" | b"merge" | b"call" | b"offset" => Kind::Keyword,
+        _ => Kind::Word,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_text_can_start_inside_a_string() {
+        let kinds: Vec<Kind> = read(b"x' or 1=1 -- ", Some(b'\'')).iter().map(|t| t.kind).collect();
+        assert_eq!(
+            kinds,
+            [Kind::Text { closed: true, empty: false }, Kind::Logic, Kind::Number, Kind::Compare { word: false }, Kind::Number, Kind::Comment { empty: true }]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for inside in [None, Some(b'\''), Some(b'"')] {
+                let _ = read(&text, inside);
+            }
+        }
+    }
+}

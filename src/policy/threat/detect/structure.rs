@@ -1,0 +1,135 @@
+//! Findings of a value's form: paths that climb, names that mean something to a server, GraphQL and XML.
+
+use crate::policy::cypher::{self, Kind as Cypher};
+use crate::policy::threat::predicate::{Found, Predicate};
+
+/// Operations in one GraphQL batch.
+pub(in crate::policy::threat) const GRAPHQL_BATCH_MAX: usize = 10;
+
+const GRAPHQL_ALIASES_MAX: usize = 15;
+const GRAPHQL_DEPTH_MAX: usize = 10;
+const GRAPHQL_DIRECTIVES_MAX: usize = 50;
+
+/// `..` steps that a value takes towards the root.
+pub(super) fn climb(text: &[u8], found: &mut Found) {
+    let (steps, at) = steps(text);
+    let alone = steps == 1 && text.len() < 256 && (text.starts_with(b"../") || text.starts_with(b"..\\") || text.starts_with(b"/..") || text.starts_with(b"\\..")) && !text.contains(&b' ');
+    if steps >= 2 || alone {
+        found.note(Predicate::PathClimbs, at);
+    }
+}
+
+/// The decoded path of a request: honest clients resolve `..` themselves.
+pub(in crate::policy::threat) fn path(text: &[u8], found: &mut Found) {
+    let (steps, at) = steps(text);
+    if steps > 0 {
+        found.note(Predicate::PathClimbs, at);
+    }
+}
+
+fn steps(text: &[u8]) -> (usize, usize) {
+    let mut count = 0;
+    let mut first = 0;
+    for at in memchr::memmem::find_iter(text, b"..").take(256) {
+        let before = at.checked_sub(1).and_then(|i| text.get(i));
+        let opens = before.is_none_or(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'*' | b'[' | b'_'));
+        let after = text.get(at + 2);
+        let closes = matches!(after, Some(b'/' | b'\\')) || after == Some(&b';') && text.get(at + 3) == Some(&b'/') || after.is_none() && count > 0;
+        if opens && closes {
+            first = if count == 0 { at } else { first };
+            count += 1;
+        }
+    }
+    (count, first)
+}
+
+/// Names that a server takes for more than a name.
+pub(in crate::policy::threat) fn key(name: &[u8], found: &mut Found) {
+    let lower = name.to_ascii_lowercase();
+    let operators: [&[u8]; 22] = [
+        b"$ne", b"$gt", b"$gte", b"$lt", b"$lte", b"$eq", b"$in", b"$nin", b"$or", b"$and", b"$not", b"$nor", b"$exists", b"$regex", b"$where",
+        b"$expr", b"$function", b"$jsonschema", b"$type", b"$mod", b"$all", b"$elemmatch",
+    ];
+    let bracketed = memchr::memmem::find(&lower, b"[$").map(|i| lower.get(i + 1..).unwrap_or_default());
+    let bare = bracketed.unwrap_or(&lower);
+    let word = bare.get(..1 + bare.iter().skip(1).take_while(|b| b.is_ascii_alphabetic()).count()).unwrap_or_default();
+    if operators.contains(&word) {
+        found.note(Predicate::OperatorKey, 0);
+    }
+    let has = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
+    if has(b"__proto__") || has(b"constructor.prototype") || has(b"constructor[prototype") || has(b"prototype.constructor") {
+        found.note(Predicate::PrototypeKey, 0);
+    }
+}
+
+/// Whether a text reads as a GraphQL document.
+pub(in crate::policy::threat) fn is_graphql(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let word = |w: &[u8]| text.strip_prefix(w).is_some_and(|rest| rest.first().is_some_and(|b| matches!(b, b' ' | b'{' | b'(' | b'\n' | b'\t')) && rest.contains(&b'{'));
+    word(b"query") || word(b"mutation") || word(b"subscription") || word(b"fragment")
+}
+
+/// A GraphQL document's depth, aliases, directives and introspection. Its tokens are like Cypher's.
+pub(in crate::policy::threat) fn graphql(text: &[u8], found: &mut Found) {
+    let list = cypher::tokens(text.get(..text.len().min(cypher::TEXT_BYTES_MAX)).unwrap_or_default());
+    let (mut depth, mut round, mut aliases, mut directives) = (0_usize, 0_usize, 0_usize, 0_usize);
+    for (index, token) in list.list.iter().enumerate() {
+        match token.kind {
+            Cypher::Sign(b'{') if round == 0 => {
+                depth += 1;
+                if depth > GRAPHQL_DEPTH_MAX {
+                    found.note(Predicate::GraphqlDepth, token.start as usize);
+                }
+            }
+            Cypher::Sign(b'}') if round == 0 => depth = depth.saturating_sub(1),
+            Cypher::Sign(b'(') => round += 1,
+            Cypher::Sign(b')') => round = round.saturating_sub(1),
+            Cypher::Sign(b'@') => directives += 1,
+            Cypher::Sign(b':') if round == 0 && depth > 0 => aliases += 1,
+            Cypher::Word if depth <= 3 && matches!(token.of(text), b"__schema" | b"__type") && !list.is_sign(index + 1, b':') => {
+                found.note(Predicate::GraphqlIntrospection, token.start as usize);
+            }
+            _ => {}
+        }
+    }
+    if aliases > GRAPHQL_ALIASES_MAX || directives > GRAPHQL_DIRECTIVES_MAX || circular(text, &list) {
+        found.note(Predicate::GraphqlAliases, 0);
+    }
+}
+
+/// A fragment that spreads itself, or two that spread each other.
+fn circular(text: &[u8], list: &cypher::Tokens) -> bool {
+    let mut spreads: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut inside: Option<&[u8]> = None;
+    for (index, token) in list.list.iter().enumerate().take(4_096) {
+        let next = list.at(index + 1).filter(|t| t.kind == Cypher::Word).map(|t| t.of(text));
+        if token.kind == Cypher::Word && token.of(text) == b"fragment" {
+            inside = next;
+        }
+        let spread = token.kind == Cypher::Sign(b'.') && index >= 2 && list.is_sign(index - 1, b'.') && list.is_sign(index - 2, b'.');
+        if let (true, Some(from), Some(to), true) = (spread, inside, next, spreads.len() < 64) {
+            spreads.push((from, to));
+        }
+    }
+    spreads.iter().any(|(from, to)| from == to || spreads.contains(&(*to, *from)))
+}
+
+/// Where a document declares entities or a type other than HTML's, or an encoding that hides them.
+pub(in crate::policy::threat) fn doctype(text: &[u8]) -> Option<usize> {
+    let head = text.get(..text.len().min(65_536)).unwrap_or_default().to_ascii_lowercase();
+    for mark in [&b"<!entity"[..], b"<!element", b"<!attlist", b"xi:include", b"http://www.w3.org/2001/xinclude", b"+adwaiq", b"&xxe;"] {
+        if let Some(at) = memchr::memmem::find(&head, mark) {
+            return Some(at);
+        }
+    }
+    let declared = memchr::memmem::find(&head, b"<!doctype").filter(|at| {
+        let rest = head.get(at + 9..).unwrap_or_default().trim_ascii_start();
+        !(rest.starts_with(b"html>") || rest.starts_with(b"html public") || rest.starts_with(b"html system \"about"))
+    });
+    let encoding = memchr::memmem::find(&head, b"encoding=").filter(|at| {
+        let name = head.get(at + 9..at + 24).unwrap_or_default();
+        let name = name.get(1..).unwrap_or_default();
+        !(name.starts_with(b"utf-8") || name.starts_with(b"utf8") || name.starts_with(b"iso-8859") || name.starts_with(b"us-ascii") || name.starts_with(b"windows-") || name.starts_with(b"ascii"))
+    });
+    declared.or(encoding.filter(|at| head.starts_with(b"<?xml") && *at < 100))
+}

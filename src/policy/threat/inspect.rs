@@ -1,0 +1,303 @@
+//! One request's inspection: hands every value to its language, its rules and its judgement.
+
+use std::sync::Arc;
+
+use super::at::At;
+use super::bytes::{self, classes};
+use super::context::Context;
+use super::decode::{base64, undo};
+use super::detect;
+use super::predicate::{Found, Predicate};
+use super::rules::{Hit, RuleSet};
+use super::{BoundHit, FieldPath, INDICATORS_MAX, Indicator, Inspect, Inspection, Kind, Unreadable, Verdict, body, fields, json, judge};
+use crate::policy::cypher::{self, Findings};
+
+/// Values looked at in one request; beyond, the rest is not and `bound.leaves` is found.
+const LEAVES_MAX: usize = 50_000;
+
+/// JSON inside a string inside JSON is followed this deep.
+const NESTED_JSON_MAX: u8 = 3;
+
+/// Excerpt characters.
+const EXCERPT_CHARS_MAX: usize = 200;
+
+pub(super) fn inspect(rules: &RuleSet, request: &Inspect<'_>) -> Inspection {
+    let mut inspector = Inspector::new(rules, request.hints.query_text, request.hints.kind);
+    inspector.refuses_undecodable = request.hints.on_undecodable_refuse;
+    inspector.graphql = request.path.ends_with("/graphql");
+    fields::path(&mut inspector, request);
+    fields::query(&mut inspector, request.query);
+    fields::headers(&mut inspector, request.headers);
+    body::body(&mut inspector, request);
+    inspector.out
+}
+
+/// Whether one rule matches a value in the first of its contexts: what its tests ask.
+pub(super) fn rule_matches(rules: &RuleSet, index: usize, text: &[u8]) -> bool {
+    let Some(rule) = rules.rule(index) else { return false };
+    let mut inspector = Inspector::new(rules, None, Kind::Other);
+    inspector.watched = Some(index);
+    let at = At::root("test");
+    match rule.contexts.first() {
+        Context::Cypher => inspector.statement(text, &at),
+        Context::Graphql => inspector.graphql_document(text, &at),
+        Context::Xml => body::xml(&mut inspector, text, &at),
+        Context::Path => inspector.path(text, &at),
+        Context::Key => inspector.key(text, &at),
+        context => inspector.value(text, context, &at),
+    }
+    inspector.seen
+}
+
+/// The state of one inspection.
+pub(super) struct Inspector<'e> {
+    rules: &'e RuleSet,
+    query_text: Option<&'e FieldPath>,
+    pub(super) refuses_undecodable: bool,
+    pub(super) graphql: bool,
+    pub(super) kind: Kind,
+    pub(super) out: Inspection,
+    leaves: usize,
+    nested: u8,
+    hits: Vec<Hit>,
+    watched: Option<usize>,
+    seen: bool,
+}
+
+impl<'e> Inspector<'e> {
+    fn new(rules: &'e RuleSet, query_text: Option<&'e FieldPath>, kind: Kind) -> Self {
+        Self {
+            rules,
+            query_text,
+            refuses_undecodable: false,
+            graphql: false,
+            kind,
+            out: Inspection::default(),
+            leaves: 0,
+            nested: 0,
+            hits: Vec::new(),
+            watched: None,
+            seen: false,
+        }
+    }
+
+    /// Looks at a value that may be a statement, JSON, base64, or just a value.
+    pub(super) fn value(&mut self, raw: &[u8], context: Context, at: &At<'_>) {
+        if raw.is_empty() || !self.counts(at) {
+            return;
+        }
+        let seen = classes(raw);
+        if seen & !bytes::PLAIN == 0 && raw.len() < 8 {
+            return;
+        }
+        let disguised = seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0 || raw.windows(4).any(|w| w.eq_ignore_ascii_case(b"0x2e"));
+        if !disguised {
+            return self.plain_value(raw, context, at, 0);
+        }
+        let decoded = undo(raw, false);
+        if decoded.unsettled {
+            self.found_at(Predicate::Unsettled, raw, context, at);
+        }
+        self.plain_value(&decoded.text, context, at, decoded.rounds);
+    }
+
+    /// A value whose disguises are gone.
+    fn plain_value(&mut self, text: &[u8], context: Context, at: &At<'_>, _rounds: u8) {
+        if self.is_query_field(at) && self.query_field(text, at) {
+            return;
+        }
+        let seen = classes(text);
+        let spaced = seen & (bytes::BLANK | bytes::BRACKET | bytes::HIGH | bytes::LINE) != 0;
+        if spaced && seen & bytes::BRACKET != 0 && cypher::is_statement(text, false) {
+            return self.statement(text, at);
+        }
+        if self.nested < NESTED_JSON_MAX && self.nested_json(text, at) {
+            return;
+        }
+        self.leaf(text, seen, context, at);
+        if !spaced && text.len() >= 8 {
+            if let Some(inner) = base64(text) {
+                let inner = undo(&inner, false);
+                let inner_classes = classes(&inner.text);
+                self.leaf(&inner.text, inner_classes, context, at);
+            }
+        }
+    }
+
+    /// Detectors, rules and judgement of one value in its final form.
+    fn leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
+        let mut found = Found::default();
+        detect::value(text, seen, context, at.last_name(), &mut found);
+        if seen & !bytes::PLAIN != 0 || seen & bytes::BLANK != 0 {
+            let mut findings = Findings::default();
+            cypher::value::collect(text, &mut findings);
+            for (finding, place) in findings.iter() {
+                found.note(Predicate::Cypher(finding), place as usize);
+            }
+        }
+        self.match_rules(text, seen & !bytes::PLAIN == 0, context, &found, at);
+    }
+
+    /// The path, decoded, as one value; its segments come apart.
+    pub(super) fn path(&mut self, text: &[u8], at: &At<'_>) {
+        let decoded = undo(text, false);
+        let mut found = Found::default();
+        detect::path(&decoded.text, &mut found);
+        self.match_rules(&decoded.text, false, Context::Path, &found, at);
+    }
+
+    /// A name: of a pair, a field or a JSON key.
+    pub(super) fn key(&mut self, raw: &[u8], at: &At<'_>) {
+        let seen = classes(raw);
+        if seen & !bytes::PLAIN == 0 && raw.first() != Some(&b'_') && !raw.starts_with(b"constructor") {
+            return;
+        }
+        let decoded = undo(raw, false);
+        let mut found = Found::default();
+        detect::key(&decoded.text, &mut found);
+        if decoded.text.len() > 3 {
+            detect::value(&decoded.text, classes(&decoded.text), Context::Key, None, &mut found);
+        }
+        self.match_rules(&decoded.text, false, Context::Key, &found, at);
+    }
+
+    /// A field that is meant for queries: true when it held a statement or a GraphQL document.
+    fn query_field(&mut self, text: &[u8], at: &At<'_>) -> bool {
+        if self.graphql || detect::is_graphql(text) {
+            self.graphql_document(text, at);
+            return true;
+        }
+        let is = cypher::is_statement(text, true);
+        if is {
+            self.statement(text, at);
+        }
+        is
+    }
+
+    fn is_query_field(&self, at: &At<'_>) -> bool {
+        if self.query_text.is_some_and(|path| at.is(path.as_str())) {
+            return true;
+        }
+        at.last_name().is_some_and(|name| [&b"query"[..], b"cypher", b"statement"].iter().any(|n| name.eq_ignore_ascii_case(n)))
+    }
+
+    /// Reads a statement.
+    pub(super) fn statement(&mut self, text: &[u8], at: &At<'_>) {
+        let (facts, findings) = cypher::read(text);
+        let mut found = Found::default();
+        for (finding, place) in findings.iter() {
+            found.note(Predicate::Cypher(finding), place as usize);
+        }
+        if self.out.query.as_ref().is_none_or(|q| q.complexity < facts.complexity) {
+            self.out.query = Some(facts);
+        }
+        if !found.is_empty() {
+            self.match_rules(text, true, Context::Cypher, &found, at);
+        }
+    }
+
+    pub(super) fn graphql_document(&mut self, text: &[u8], at: &At<'_>) {
+        let mut found = Found::default();
+        detect::graphql(text, &mut found);
+        self.match_rules(text, false, Context::Graphql, &found, at);
+    }
+
+    /// JSON inside a string: true when it was JSON and was walked.
+    fn nested_json(&mut self, text: &[u8], at: &At<'_>) -> bool {
+        let trimmed = text.trim_ascii();
+        let framed = matches!((trimmed.first(), trimmed.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
+        if !framed || trimmed.len() < 4 {
+            return false;
+        }
+        // Walked twice: first to know that it is JSON, so that text in braces is still seen as text.
+        if json::walk(trimmed, at, &mut |_, _| ()).is_err() {
+            return false;
+        }
+        self.nested += 1;
+        let walked = body::json(self, trimmed, at);
+        self.nested -= 1;
+        walked.is_ok()
+    }
+
+    /// A finding of the request's form rather than of a value's text.
+    pub(super) fn found_at(&mut self, predicate: Predicate, text: &[u8], context: Context, at: &At<'_>) {
+        let mut found = Found::default();
+        found.note(predicate, 0);
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        self.rules.by_findings(text, context, &found, &mut hits);
+        self.conclude(text, &hits, at);
+        self.hits = hits;
+    }
+
+    /// A bound that was hit: it is listed, and is a finding.
+    pub(super) fn bound(&mut self, predicate: Predicate, at: &At<'_>) {
+        if self.out.bounds.len() < INDICATORS_MAX && !self.out.bounds.iter().any(|b| b.bound == predicate.name()) {
+            self.out.bounds.push(BoundHit { bound: predicate.name(), field: at.to_string() });
+            self.found_at(predicate, b"", Context::Text, at);
+        }
+    }
+
+    /// The body cannot be read. It is refused where the route says so.
+    pub(super) fn unreadable(&mut self, status: u16, code: &'static str) {
+        if self.refuses_undecodable && self.out.refused_as.is_none() {
+            self.out.refused_as = Some(Unreadable { status, code });
+        }
+    }
+
+    /// Counts a value; false when there are too many.
+    fn counts(&mut self, at: &At<'_>) -> bool {
+        self.leaves += 1;
+        if self.leaves > LEAVES_MAX {
+            self.bound(Predicate::BoundLeaves, at);
+        }
+        self.leaves <= LEAVES_MAX
+    }
+
+    fn match_rules(&mut self, text: &[u8], plain: bool, context: Context, found: &Found, at: &At<'_>) {
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        self.rules.by_findings(text, context, found, &mut hits);
+        if context != Context::Cypher {
+            self.rules.by_text(text, context, plain, &mut hits);
+        }
+        if !hits.is_empty() {
+            self.conclude(text, &hits, at);
+        }
+        self.hits = hits;
+    }
+
+    /// Turns the hits of one value into indicators and the verdict.
+    fn conclude(&mut self, text: &[u8], hits: &[Hit], at: &At<'_>) {
+        self.seen |= self.watched.is_some_and(|w| hits.iter().any(|h| h.rule == w));
+        let (verdict, mitigations) = judge::judge(self.rules, hits);
+        if verdict == Verdict::Block {
+            self.out.verdict = verdict;
+        }
+        self.out.mitigations = self.out.mitigations.union(mitigations);
+        for hit in hits {
+            let Some(rule) = self.rules.rule(hit.rule) else { continue };
+            if self.out.indicators.len() >= INDICATORS_MAX {
+                return;
+            }
+            self.out.indicators.push(Indicator {
+                rule: Arc::clone(&rule.meta.id),
+                indicator_type: Arc::clone(&rule.meta.indicator_type),
+                severity: rule.meta.severity,
+                confidence: rule.meta.confidence,
+                description: rule.meta.name.to_string(),
+                field: at.to_string(),
+                excerpt: excerpt(text, hit.at),
+                mode: rule.meta.mode,
+                mitigations: rule.meta.mitigations,
+            });
+        }
+    }
+}
+
+/// The text around a byte, escaped, with a little of what stands before it.
+fn excerpt(text: &[u8], at: usize) -> String {
+    let from = at.saturating_sub(40);
+    let window = text.get(from..text.len().min(from + EXCERPT_CHARS_MAX * 4)).unwrap_or_default();
+    String::from_utf8_lossy(window).chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).take(EXCERPT_CHARS_MAX).collect()
+}

@@ -1,0 +1,41 @@
+//! Adds up what the rules found in one value.
+//!
+//! Confidences of one category in one value are combined as independent evidence: 1 - product of (1 - c).
+//! Values are never added up: a long honest text must not become an attack by its length.
+
+use super::rules::{Hit, RuleSet};
+use super::{Mitigation, Mitigations, Mode, Verdict};
+
+/// From this combined confidence on a category that asks for it blocks.
+pub(super) const BLOCK_FROM: f32 = 0.9;
+
+/// From this combined confidence on the other mitigations of its rules follow.
+pub(super) const ACT_FROM: f32 = 0.5;
+
+/// The judgement of one value.
+pub(super) fn judge(rules: &RuleSet, hits: &[Hit]) -> (Verdict, Mitigations) {
+    let mut verdict = Verdict::Pass;
+    let mut mitigations = Mitigations::default();
+    for hit in hits {
+        let Some(rule) = rules.rule(hit.rule).filter(|r| r.meta.mode == Mode::Enforce) else { continue };
+        let category = rule.meta.tags.first();
+        let doubt: f32 = hits
+            .iter()
+            .filter_map(|h| rules.rule(h.rule))
+            .filter(|r| r.meta.mode == Mode::Enforce && r.meta.tags.first() == category)
+            .map(|r| 1.0 - r.meta.confidence)
+            .product();
+        let confidence = 1.0 - doubt;
+        if confidence < ACT_FROM {
+            continue;
+        }
+        let blocks = confidence >= BLOCK_FROM && rule.meta.mitigations.has(Mitigation::BlockRequest);
+        if blocks {
+            verdict = Verdict::Block;
+        }
+        for mitigation in rule.meta.mitigations.iter().filter(|m| blocks || *m != Mitigation::BlockRequest) {
+            mitigations = mitigations.with(mitigation);
+        }
+    }
+    (verdict, mitigations)
+}

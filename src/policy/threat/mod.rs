@@ -1,0 +1,234 @@
+//! The threat engine: reads a request the way its upstream will, and says what speaks against it.
+//!
+//! A request's path, query string, headers and body are split into values with their places; each value
+//! loses its disguises and is looked at in its own language: Cypher by its tokens, everything else by
+//! literals, patterns and tokenisers. Rules (YAML, with their own tests) give every finding its weight,
+//! and the judgement adds the weights up per value and category.
+//!
+//! It promises: pure and linear in the request's bytes; every bound that is hit is an indicator, never a
+//! silent pass; no match without rule, place and excerpt. It does not decide what a caller may do, keeps no
+//! state between requests, and never reads a clock.
+
+mod at;
+mod body;
+mod bytes;
+mod context;
+mod decode;
+mod detect;
+mod fields;
+mod inflate;
+mod inspect;
+mod json;
+mod judge;
+mod kinds;
+mod multipart;
+mod predicate;
+mod rules;
+mod selftest;
+
+use std::sync::Arc;
+
+pub use crate::policy::cypher::{ComplexityClass, QueryClass, QueryFacts};
+pub use kinds::{Mitigation, Mitigations, Mode, Severity, Verdict};
+pub use selftest::{TestFailure, TestReport};
+
+use crate::diagnostic::Diagnostic;
+use rules::RuleSet;
+
+/// A rule file's name, as the operator knows it, and its text.
+#[derive(Clone, Debug)]
+pub struct RuleFile {
+    /// The name diagnostics use.
+    pub name: Arc<str>,
+    /// YAML, see `docs/rules.md`.
+    pub text: String,
+}
+
+/// What a rule says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleMeta {
+    /// Unique, lowercase words joined by dashes.
+    pub id: Arc<str>,
+    /// One sentence: the description of its indicators.
+    pub name: Arc<str>,
+    /// The first is the category confidences are combined in.
+    pub tags: Vec<Arc<str>>,
+    /// The `indicator_type` of the specification, such as `SQL_INJECTION_ATTEMPT`.
+    pub indicator_type: Arc<str>,
+    /// How bad it is if true.
+    pub severity: Severity,
+    /// How sure the rule is, above 0 and at most 1.
+    pub confidence: f32,
+    /// Whether its findings count.
+    pub mode: Mode,
+    /// What follows from it once it counts.
+    pub mitigations: Mitigations,
+    /// The file it stands in.
+    pub file: Arc<str>,
+}
+
+/// Compiled rules. Immutable; one is shared by all requests.
+#[derive(Debug)]
+pub struct Engine {
+    rules: RuleSet,
+}
+
+impl Engine {
+    /// Compiles rule files and runs every rule's own tests. Ids in `disabled` are switched off.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of the files, each with its place; a failing test names its rule.
+    pub fn compile(files: &[RuleFile], disabled: &[Arc<str>]) -> Result<Self, Vec<Diagnostic>> {
+        let rules = rules::compile(files, disabled)?;
+        let Some(rules) = RuleSet::new(rules) else {
+            let place = crate::diagnostic::Place { file: "rules".into(), line: 0, column: 0 };
+            return Err(vec![Diagnostic::error(place, "", "literals do not compile together")]);
+        };
+        let engine = Self { rules };
+        let failures = engine.test_report().failures;
+        if failures.is_empty() { Ok(engine) } else { Err(failures.into_iter().map(TestFailure::into_diagnostic).collect()) }
+    }
+
+    /// Every rule, in the order of the files.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleMeta> {
+        self.rules.rules().iter().map(|r| &r.meta)
+    }
+
+    /// Runs every rule's own tests, those of shadowed rules too.
+    pub fn test_report(&self) -> TestReport {
+        selftest::run(&self.rules)
+    }
+
+    /// Inspects one request whole.
+    pub fn inspect(&self, request: &Inspect<'_>) -> Inspection {
+        inspect::inspect(&self.rules, request)
+    }
+}
+
+/// One request as received.
+#[derive(Clone, Copy, Debug)]
+pub struct Inspect<'a> {
+    /// The method's name.
+    pub method: &'a str,
+    /// The canonical path, percent-encoded.
+    pub path: &'a str,
+    /// The path as it came.
+    pub raw_path: &'a str,
+    /// The query string without `?`, raw.
+    pub query: Option<&'a str>,
+    /// All headers.
+    pub headers: &'a http::HeaderMap,
+    /// The body as received, content encodings still on.
+    pub body: &'a [u8],
+    /// What the route knows.
+    pub hints: Hints<'a>,
+}
+
+/// What the route knows about its requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints<'a> {
+    /// The route's kind.
+    pub kind: Kind,
+    /// Where the Cypher stands, when the route knows.
+    pub query_text: Option<&'a FieldPath>,
+    /// Whether a body that cannot be read is refused, rather than looked at as text.
+    pub on_undecodable_refuse: bool,
+}
+
+/// A route's kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Runs a query.
+    Query,
+    /// Takes files.
+    Upload,
+    /// Reads.
+    Read,
+    /// Writes.
+    Write,
+    /// Administers.
+    Admin,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+/// A place in a JSON body: `$`, then `.name` or `[index]` steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPath(Arc<str>);
+
+impl FieldPath {
+    /// Reads a path such as `$.query`; `None` when it does not start with `$`.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.starts_with("$.") || text.starts_with("$[")).then(|| Self(text.into()))
+    }
+
+    /// The path as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What an inspection found.
+#[derive(Clone, Debug, Default)]
+pub struct Inspection {
+    /// Every rule that matched, at most [`INDICATORS_MAX`], in the order of the request.
+    pub indicators: Vec<Indicator>,
+    /// The sum.
+    pub verdict: Verdict,
+    /// What follows, from the rules that count.
+    pub mitigations: Mitigations,
+    /// The statement, when the request carries one; of several the dearest.
+    pub query: Option<QueryFacts>,
+    /// Bounds that were hit; each is an indicator too.
+    pub bounds: Vec<BoundHit>,
+    /// Set when the body cannot be read and the route refuses such bodies.
+    pub refused_as: Option<Unreadable>,
+}
+
+/// Indicators kept of one request; a refusal needs one.
+pub const INDICATORS_MAX: usize = 64;
+
+/// One rule that matched at one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Indicator {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// Such as `SQL_INJECTION_ATTEMPT`.
+    pub indicator_type: Arc<str>,
+    /// How bad it is if true.
+    pub severity: Severity,
+    /// The rule's confidence.
+    pub confidence: f32,
+    /// What the rule found, in a sentence.
+    pub description: String,
+    /// `$.parameters.name`, `query.q`, `header.user-agent`, `path`.
+    pub field: String,
+    /// The decoded value around the match, at most 200 characters, control characters escaped.
+    pub excerpt: String,
+    /// Whether it counted.
+    pub mode: Mode,
+    /// What the rule asks for.
+    pub mitigations: Mitigations,
+}
+
+/// A bound that was hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundHit {
+    /// The predicate's name, such as `bound.json_depth`.
+    pub bound: &'static str,
+    /// Where.
+    pub field: String,
+}
+
+/// Why a body cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// 400, 413 or 415.
+    pub status: u16,
+    /// A stable code: `body-malformed`, `body-too-large`, `content-encoding`, `charset`.
+    pub code: &'static str,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! The findings that code makes and rules name: what a rule's `predicate` may say.
+
+use crate::policy::cypher::Finding;
+
+macro_rules! predicates {
+    ($($name:ident = $word:literal),* $(,)?) => {
+        /// A finding made in code; a rule gives it its weight.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(super) enum Predicate { Cypher(Finding), $($name),* }
+
+        impl Predicate {
+            const OWN: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name rules use.
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    Self::Cypher(finding) => finding.name(),
+                    $(Self::$name => $word),*
+                }
+            }
+        }
+    };
+}
+
+predicates! {
+    SqlUnion = "sql.union_select",
+    SqlCondition = "sql.condition",
+    SqlBreakout = "sql.breakout",
+    SqlWeakBreakout = "sql.weak_breakout",
+    SqlCommentTail = "sql.comment_tail",
+    SqlStacked = "sql.stacked",
+    SqlStatement = "sql.statement",
+    HtmlScript = "html.script",
+    HtmlHandler = "html.event_handler",
+    HtmlScriptUrl = "html.script_url",
+    HtmlActiveTag = "html.active_tag",
+    HtmlStyle = "html.active_style",
+    HtmlAttribute = "html.attribute_breakout",
+    PathClimbs = "path.climbs",
+    UrlInternal = "url.internal_address",
+    UrlScheme = "url.scheme",
+    OperatorKey = "json.operator_key",
+    PrototypeKey = "json.prototype_key",
+    XmlDoctype = "xml.doctype",
+    GraphqlBatch = "graphql.batch",
+    GraphqlAliases = "graphql.aliases",
+    GraphqlDepth = "graphql.depth",
+    GraphqlIntrospection = "graphql.introspection",
+    Unsettled = "decode.unsettled",
+    BoundLeaves = "bound.leaves",
+    BoundParts = "bound.parts",
+    BoundDepth = "bound.json_depth",
+    BoundKeys = "bound.json_keys",
+    DuplicateKey = "bound.json_duplicate_key",
+}
+
+impl Predicate {
+    /// The predicate of a name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::all().find(|p| p.name() == name)
+    }
+
+    /// Every predicate.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Finding::ALL.into_iter().map(Self::Cypher).chain(Self::OWN.iter().copied())
+    }
+}
+
+/// What code found in one value: at most one of each predicate, with the byte it stands at.
+#[derive(Debug, Default)]
+pub(super) struct Found(Vec<(Predicate, usize)>);
+
+impl Found {
+    pub(super) fn note(&mut self, predicate: Predicate, at: usize) {
+        if !self.has(predicate) {
+            self.0.push((predicate, at));
+        }
+    }
+
+    pub(super) fn has(&self, predicate: Predicate) -> bool {
+        self.0.iter().any(|(p, _)| *p == predicate)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Predicate, usize)> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        for predicate in Predicate::all() {
+            assert_eq!(Predicate::named(predicate.name()), Some(predicate));
+        }
+        assert_eq!(Predicate::named("sql.anything"), None);
+    }
+}

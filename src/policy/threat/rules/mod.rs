@@ -1,0 +1,8 @@
+//! Rules: how they are written ([`file`]), checked and compiled ([`compile`]), and matched ([`set`]).
+
+mod compile;
+mod file;
+mod set;
+
+pub(super) use compile::{Rule, compile};
+pub(super) use set::{Hit, RuleSet};

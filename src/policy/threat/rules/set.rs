@@ -1,0 +1,128 @@
+//! Finds the rules that match a value: one scan for literals first, then only the rules they name.
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+
+use super::compile::{RULES_MAX, Rule};
+use crate::policy::threat::bytes::is_prose;
+use crate::policy::threat::context::Context;
+use crate::policy::threat::predicate::{Found, Predicate};
+use crate::policy::threat::Mode;
+
+/// A rule that matched, and the byte where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) rule: usize,
+    pub(crate) at: usize,
+}
+
+/// All rules, indexed.
+#[derive(Debug)]
+pub(crate) struct RuleSet {
+    rules: Vec<Rule>,
+    literals: Option<AhoCorasick>,
+    /// For each literal: the rule, and whether the literal alone is a match.
+    literal_rules: Vec<(usize, bool)>,
+    /// Rules with a pattern and no literal: tried on every value that is not plain.
+    always: Vec<usize>,
+    by_predicate: Vec<(Predicate, Vec<usize>)>,
+}
+
+/// One bit for each rule.
+struct Marks([u64; RULES_MAX / 64]);
+
+impl Marks {
+    /// True the first time.
+    fn set(&mut self, rule: usize) -> bool {
+        let Some(word) = self.0.get_mut(rule / 64) else { return false };
+        let bit = 1_u64 << (rule % 64);
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+}
+
+impl RuleSet {
+    /// Indexes rules; `None` when their literals do not compile together, which no literal of bytes does.
+    pub(crate) fn new(rules: Vec<Rule>) -> Option<Self> {
+        let mut words: Vec<&str> = Vec::new();
+        let mut literal_rules = Vec::new();
+        let mut always = Vec::new();
+        let mut by_predicate: Vec<(Predicate, Vec<usize>)> = Predicate::all().map(|p| (p, Vec::new())).collect();
+        for (index, rule) in rules.iter().enumerate().filter(|(_, r)| r.meta.mode != Mode::Off) {
+            for (list, alone) in [(&rule.contains, true), (&rule.near, false)] {
+                words.extend(list.iter().map(String::as_str));
+                literal_rules.extend(list.iter().map(|_| (index, alone)));
+            }
+            if !rule.regexes.is_empty() && rule.near.is_empty() {
+                always.push(index);
+            }
+            for (predicate, list) in &mut by_predicate {
+                if rule.predicates.contains(predicate) {
+                    list.push(index);
+                }
+            }
+        }
+        let literals = if words.is_empty() {
+            None
+        } else {
+            let mut builder = AhoCorasickBuilder::new();
+            builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::DFA));
+            Some(builder.build(&words).ok()?)
+        };
+        Some(Self { literals, literal_rules, always, by_predicate, rules })
+    }
+
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    pub(crate) fn rule(&self, index: usize) -> Option<&Rule> {
+        self.rules.get(index)
+    }
+
+    /// Appends the rules that match a value by what code found in it.
+    pub(crate) fn by_findings(&self, text: &[u8], context: Context, found: &Found, hits: &mut Vec<Hit>) {
+        for (predicate, at) in found.iter() {
+            let rules = self.by_predicate.iter().find(|(p, _)| *p == predicate).map(|(_, rules)| rules.as_slice());
+            for rule in rules.unwrap_or_default() {
+                self.add(*rule, at, text, context, hits);
+            }
+        }
+    }
+
+    /// Appends the rules that match a value by its text. `plain` values skip patterns without literals.
+    pub(crate) fn by_text(&self, text: &[u8], context: Context, plain: bool, hits: &mut Vec<Hit>) {
+        let mut marks = Marks([0; RULES_MAX / 64]);
+        if let Some(literals) = &self.literals {
+            for found in literals.find_overlapping_iter(text) {
+                let Some((rule, alone)) = self.literal_rules.get(found.pattern().as_usize()).copied() else { continue };
+                if alone {
+                    self.add(rule, found.start(), text, context, hits);
+                } else if marks.set(rule) {
+                    self.pattern(rule, text, context, hits);
+                }
+            }
+        }
+        if !plain {
+            for rule in &self.always {
+                self.pattern(*rule, text, context, hits);
+            }
+        }
+    }
+
+    fn pattern(&self, index: usize, text: &[u8], context: Context, hits: &mut Vec<Hit>) {
+        let Some(rule) = self.rule(index).filter(|r| r.contexts.has(context)) else { return };
+        if let Some(found) = rule.regexes.iter().find_map(|r| r.find(text)) {
+            self.add(index, found.start(), text, context, hits);
+        }
+    }
+
+    fn add(&self, index: usize, at: usize, text: &[u8], context: Context, hits: &mut Vec<Hit>) {
+        let Some(rule) = self.rule(index) else { return };
+        let wanted = rule.contexts.has(context) && !hits.iter().any(|h| h.rule == index);
+        if !wanted || rule.skips_prose && is_prose(text) || rule.except.as_ref().is_some_and(|e| e.is_match(text)) {
+            return;
+        }
+        hits.push(Hit { rule: index, at });
+    }
+}

@@ -1,0 +1,297 @@
+//! Step 13: one audit event, one metrics update, one span. Written once, before the answer ends.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::header::USER_AGENT;
+use pingora::proxy::Session;
+
+use super::context::{Coverage, RequestContext};
+use super::decide;
+use crate::app::App;
+use crate::audit::{
+    AuditEvent, DataAccessed, EventType, IndicatorRecord, Inspection, Outcome, Severity, Source,
+    compliance_tags, severity_for_status,
+};
+use crate::now::Now;
+use crate::policy::auth::AuthRefusal;
+use crate::policy::limits::LimitType;
+use crate::policy::refusal::Refusal;
+use crate::policy::threat::{self, Mode};
+use crate::telemetry::metrics::RequestOutcome;
+use crate::telemetry::spans::{QueryFacts, SpanRecord, UpstreamCall};
+
+/// Longest user agent and path kept in an event, in bytes.
+const TEXT_BYTES_MAX: usize = 512;
+/// The endpoint label of requests that no route claimed.
+const NO_ENDPOINT: &str = "unmatched";
+
+/// Closes the request's record. Later calls do nothing.
+pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
+    if std::mem::replace(&mut ctx.closed, true) {
+        return;
+    }
+    let request = session.req_header();
+    let user_agent = request
+        .headers
+        .get(USER_AGENT)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .unwrap_or_default();
+    let path = ctx.path.clone();
+    let seen = Seen {
+        method: request.method.as_str(),
+        path: path.as_deref().unwrap_or_else(|| clipped(request.uri.path())),
+        user_agent: clipped(&user_agent),
+        request_bytes: session.body_bytes_read() as u64,
+        protocol_version: if session.is_http2() { "2" } else { "1.1" },
+    };
+    record(app, ctx, &seen);
+}
+
+/// Closes the record of bytes that never became a request.
+pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8]) {
+    ctx.closed = true;
+    let line = received.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line.get(..line.len().min(TEXT_BYTES_MAX)).unwrap_or(line));
+    let mut words = line.split_whitespace();
+    let method = words
+        .next()
+        .filter(|word| word.len() <= 16 && word.bytes().all(|b| b.is_ascii_uppercase()))
+        .unwrap_or("UNKNOWN");
+    // The query may hold secrets; an unparsed target is kept without it.
+    let target = words.next().unwrap_or_default();
+    let seen = Seen {
+        method,
+        path: target.split(['?', '#']).next().unwrap_or_default(),
+        user_agent: "",
+        request_bytes: received.len() as u64,
+        protocol_version: "1.1",
+    };
+    record(app, ctx, &seen);
+}
+
+/// What the request looked like.
+struct Seen<'a> {
+    method: &'a str,
+    path: &'a str,
+    user_agent: &'a str,
+    request_bytes: u64,
+    protocol_version: &'static str,
+}
+
+fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
+    let ended = Now::read();
+    let took = ended.since(ctx.now);
+    match app.audit.append(&event(ctx, seen, took)) {
+        Ok(_) => app.metrics.audit_event(Now::read().since(ended)),
+        Err(error) => {
+            app.metrics.audit_error();
+            tracing::error!(%error, request_id = %ctx.request_id, "audit event not written");
+        }
+    }
+    count(app, ctx, seen, took);
+    let failed = ctx.refusal.is_some() || ctx.status >= 500;
+    if let Some(spans) = &app.spans
+        && (ctx.trace.sampled || (failed && app.sampler.record_failure(ctx.now)))
+    {
+        spans.submit(span(ctx, seen, took));
+    }
+}
+
+fn event<'a>(ctx: &'a RequestContext, seen: &Seen<'a>, took: Duration) -> AuditEvent<'a> {
+    let refusal = ctx.refusal.as_ref();
+    let caller = ctx.caller.as_deref();
+    let data_accessed = data_accessed(ctx);
+    let event_type = event_type(ctx, data_accessed.is_some());
+    let industry = caller.and_then(|caller| caller.industry.as_deref());
+    AuditEvent {
+        source_ip: ctx.client.map_or(Source::System, Source::Address),
+        user_agent: seen.user_agent.into(),
+        organization_id: caller.map(|caller| (&*caller.organization_id).into()),
+        api_key_id: caller.map(|caller| (&*caller.key_id).into()),
+        endpoint: seen.path.into(),
+        method: seen.method.into(),
+        status_code: ctx.status,
+        request_id: (&*ctx.request_id).into(),
+        processing_time_ms: millis(took),
+        data_accessed,
+        error_details: refusal.map(Refusal::detail),
+        compliance_tags: compliance_tags(None, industry, seen.path, false),
+        decision_id: refusal.map(|_| Cow::Owned(ctx.decision_id().to_string())),
+        route: ctx.route().map(|route| (&*route.name).into()),
+        plan: caller.map(|caller| (&*caller.plan).into()),
+        outcome: Some(outcome(ctx)),
+        refusal_code: refusal.map(|refusal| refusal.code().into()),
+        upstream: ctx.upstream.map(|address| address.to_string().into()),
+        request_bytes: seen.request_bytes,
+        response_bytes: ctx.response_bytes,
+        upstream_ms: ctx.upstream_latency.map(millis),
+        trace_id: Some(decide::hex(&ctx.trace.trace_id).into()),
+        inspection: Some(match ctx.coverage {
+            Coverage::None => Inspection::None,
+            Coverage::Complete => Inspection::Complete,
+            Coverage::Uninspected => Inspection::Uninspected,
+        }),
+        indicators: indicators(ctx),
+        ..AuditEvent::new(ctx.id, ctx.now.unix_micros, event_type, severity(ctx, event_type))
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn data_accessed(ctx: &RequestContext) -> Option<DataAccessed<'_>> {
+    if ctx.graph_id.is_none() && ctx.query_hash.is_none() {
+        return None;
+    }
+    Some(DataAccessed {
+        graph_ids: ctx.graph_id.iter().map(|graph| (&**graph).into()).collect(),
+        query_hash: ctx.query_hash.as_deref().map(Into::into),
+        result_count: ctx.rows,
+        ..DataAccessed::default()
+    })
+}
+
+/// One event a request: its type says what mattered most about it.
+fn event_type(ctx: &RequestContext, data: bool) -> EventType {
+    match &ctx.refusal {
+        Some(Refusal::Auth(refusal)) if refusal.status() == 401 => EventType::Authentication,
+        Some(Refusal::Auth(AuthRefusal::InQuery | AuthRefusal::Ambiguous)) => {
+            EventType::Authentication
+        }
+        Some(Refusal::Limited(exceeded)) if exceeded.limit == LimitType::Address => {
+            EventType::Authentication
+        }
+        Some(Refusal::Auth(_) | Refusal::RouteRefused | Refusal::Suspended { .. }) => {
+            EventType::Authorization
+        }
+        Some(Refusal::Threat | Refusal::Protocol(_) | Refusal::Path(_)) => EventType::SecurityEvent,
+        None if data => EventType::DataAccess,
+        _ => EventType::ApiRequest,
+    }
+}
+
+fn severity(ctx: &RequestContext, event_type: EventType) -> Severity {
+    let critical = ctx.inspection.iter().flat_map(|found| &found.indicators).any(|indicator| {
+        indicator.mode == Mode::Enforce
+            && indicator.severity == threat::Severity::Critical
+    });
+    match event_type {
+        EventType::SecurityEvent if critical => Severity::Critical,
+        EventType::SecurityEvent | EventType::Authentication | EventType::Authorization => {
+            Severity::Warning
+        }
+        _ => severity_for_status(ctx.status),
+    }
+}
+
+fn outcome(ctx: &RequestContext) -> Outcome {
+    match &ctx.refusal {
+        None if ctx.status == 0 => Outcome::Aborted,
+        None => Outcome::Forwarded,
+        Some(Refusal::ClientGone) => Outcome::Aborted,
+        Some(refusal) if refusal.is_decision() => Outcome::Refused,
+        Some(_) => Outcome::Failed,
+    }
+}
+
+fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
+    let found = ctx.inspection.iter().flat_map(|found| &found.indicators);
+    found
+        .map(|found| IndicatorRecord {
+            rule: (&*found.rule).into(),
+            indicator_type: (&*found.indicator_type).into(),
+            severity: found.severity.name().into(),
+            confidence: f64::from(found.confidence),
+            description: (&*found.description).into(),
+            field: (&*found.field).into(),
+            excerpt: (&*found.excerpt).into(),
+            mode: found.mode.name().into(),
+            mitigations: found.mitigations.iter().map(|word| word.name().into()).collect(),
+        })
+        .collect()
+}
+
+fn count(app: &App, ctx: &RequestContext, seen: &Seen<'_>, took: Duration) {
+    let endpoint = match ctx.route() {
+        Some(route) => route.endpoint.clone(),
+        None => app.unmatched_endpoint.clone(),
+    };
+    debug_assert_eq!(&*app.unmatched_endpoint, NO_ENDPOINT);
+    app.metrics.request(&RequestOutcome {
+        method: seen.method,
+        endpoint: &endpoint,
+        status: ctx.status,
+        organization: ctx.caller.as_ref().map(|caller| &caller.organization_id),
+        duration: took,
+        request_bytes: seen.request_bytes,
+        response_bytes: ctx.response_bytes,
+        error_type: ctx.refusal.as_ref().map(Refusal::code),
+    });
+    if let Some(refusal) = &ctx.refusal {
+        app.metrics.refusal(refusal.code());
+    }
+    if ctx.coverage == Coverage::Uninspected {
+        app.metrics.uninspected();
+    }
+    if let (Some(query), None) = (query_facts(ctx), &ctx.refusal) {
+        let graph = ctx.graph_id.as_deref().unwrap_or("unknown");
+        app.metrics.query(graph, query.complexity_class.name(), took, ctx.rows);
+    }
+}
+
+fn span(ctx: &RequestContext, seen: &Seen<'_>, took: Duration) -> SpanRecord {
+    let caller = ctx.caller.as_deref();
+    SpanRecord {
+        context: ctx.trace,
+        parent: ctx.parent_span,
+        method: seen.method.to_owned(),
+        route: ctx.route().map(|route| route.endpoint.clone()),
+        start_unix_micros: ctx.now.unix_micros,
+        duration: took,
+        status: ctx.status,
+        url_scheme: if ctx.downstream.as_ref().is_some_and(|peer| peer.tls) { "https" } else { "http" },
+        url_path: seen.path.to_owned(),
+        protocol_version: seen.protocol_version,
+        client_address: ctx.client,
+        user_agent: Some(seen.user_agent.to_owned()).filter(|agent| !agent.is_empty()),
+        organization: caller.map(|caller| caller.organization_id.clone()),
+        api_key_id: caller.map(|caller| caller.key_id.clone()),
+        request_id: Some(ctx.request_id.to_string()),
+        decision_id: ctx.refusal.as_ref().map(|_| ctx.decision_id().to_string()),
+        error_type: ctx.refusal.as_ref().map(Refusal::code),
+        upstream: upstream_call(ctx, took),
+        query: ctx.query_hash.clone().map(|hash| QueryFacts {
+            graph_id: ctx.graph_id.clone(),
+            length_bytes: ctx.query_bytes,
+            hash,
+            complexity: query_facts(ctx).map(|query| query.complexity_class.name()),
+            rows: ctx.rows,
+        }),
+    }
+}
+
+fn upstream_call(ctx: &RequestContext, took: Duration) -> Option<UpstreamCall> {
+    let at = ctx.forwarded_at?;
+    let cluster = ctx.snapshot.clusters.get(ctx.permit.as_ref()?.cluster)?;
+    let answered = ctx.upstream_latency.is_some();
+    Some(UpstreamCall {
+        span_id: ctx.upstream_span,
+        start_unix_micros: at.unix_micros,
+        duration: took.saturating_sub(at.since(ctx.now)),
+        cluster: cluster.name.clone(),
+        peer: ctx.upstream,
+        status: answered.then_some(ctx.status),
+        error_type: ctx.refusal.as_ref().map(Refusal::code),
+        retries: u32::try_from(ctx.tried.len().saturating_sub(1)).unwrap_or(u32::MAX),
+    })
+}
+
+fn query_facts(ctx: &RequestContext) -> Option<&threat::QueryFacts> {
+    ctx.inspection.as_ref()?.query.as_ref()
+}
+
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
+}

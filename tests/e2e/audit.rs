@@ -1,0 +1,252 @@
+//! No answered request without its event, and every event can be found.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, NewKey, Setup, Upstream};
+
+#[tokio::test]
+async fn an_event_holds_every_field_of_the_specification() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let path = "/v1/graphs/g1/query";
+    let request = gateway
+        .request(Method::POST, path)
+        .header("user-agent", "ada/1.0");
+    let request = request.json(&json!({"query": "MATCH (n) RETURN n LIMIT 1"}));
+    let answer = gateway.send(request).await;
+
+    let event = gateway.audit_of(&answer).await;
+    for (field, value) in [
+        ("source_ip", json!("127.0.0.1")),
+        ("user_agent", json!("ada/1.0")),
+        ("organization_id", json!("acme")),
+        ("api_key_id", json!(gateway.key().id)),
+        ("endpoint", json!(path)),
+        ("method", json!("POST")),
+        ("status_code", json!(200)),
+        ("request_id", json!(answer.request_id())),
+        ("severity", json!("info")),
+        ("route", json!("graph-query")),
+        ("outcome", json!("forwarded")),
+        ("inspection", json!("complete")),
+    ] {
+        assert_eq!(event[field], value, "{field} of {event}");
+    }
+    assert!(
+        event["event_id"].as_str().is_some_and(|id| id.len() == 36),
+        "{event}"
+    );
+    assert!(
+        event["timestamp"]
+            .as_str()
+            .is_some_and(|at| at.ends_with('Z')),
+        "{event}"
+    );
+    assert!(
+        event["processing_time_ms"]
+            .as_f64()
+            .is_some_and(|ms| ms > 0.0),
+        "{event}"
+    );
+    assert_eq!(
+        event["data_accessed"]["graph_ids"],
+        json!(["g1"]),
+        "{event}"
+    );
+    let hash = event["data_accessed"]["query_hash"].as_str();
+    assert!(
+        hash.is_some_and(|hash| hash.len() == 64),
+        "SHA-256 in hex: {event}"
+    );
+    let tags = event["compliance_tags"].as_array().expect("tags");
+    assert!(tags.contains(&json!("data_access")), "{event}");
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_secret_never_gets_into_the_log() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let key = gateway.key().secret.clone();
+    gateway.get("/v1/graphs").await;
+    gateway.get(&format!("/v1/graphs?api_key={key}")).await;
+    let events = json!(gateway.exported()).to_string();
+    assert!(!events.contains(&key), "{events}");
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_blocked_request_keeps_what_was_found() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let answer = gateway
+        .get("/v1/graphs?q=1%27%20UNION%20SELECT%20password%20FROM%20users--")
+        .await;
+    let problem = answer.problem();
+    let event = gateway.audit_of(&answer).await;
+    assert_eq!(event["decision_id"], problem["decision_id"]);
+    assert_eq!(event["refusal_code"], "threat-blocked", "{event}");
+    assert_eq!(event["outcome"], "refused", "{event}");
+    let indicators = event["indicators"].as_array().expect("indicators");
+    let enforced = indicators
+        .iter()
+        .find(|indicator| indicator["mode"] == "enforce");
+    let indicator = enforced.unwrap_or_else(|| panic!("one was enforced: {event}"));
+    for field in [
+        "rule",
+        "indicator_type",
+        "severity",
+        "description",
+        "field",
+        "excerpt",
+    ] {
+        assert!(
+            indicator[field]
+                .as_str()
+                .is_some_and(|text| !text.is_empty()),
+            "{field}: {event}"
+        );
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn search_filters_and_pages_without_gaps_or_duplicates() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream)
+        .also_key(NewKey::of("other"))
+        .start()
+        .await;
+    let mut expected = Vec::new();
+    for n in 0..7 {
+        let answer = gateway.get(&format!("/v1/graphs/{n}")).await;
+        expected.insert(0, answer.request_id().to_owned());
+        let other = gateway.request_with(gateway.key_of("other"), Method::GET, "/v1/graphs");
+        gateway.send(other).await;
+    }
+
+    let mut found = Vec::new();
+    let query = "organization_id=acme&status=200&limit=3";
+    let mut page = search(&gateway, query).await;
+    loop {
+        let events = page["events"].as_array().expect("events");
+        assert!(events.len() <= 3, "{page}");
+        for event in events {
+            assert_eq!(event["organization_id"], "acme");
+            found.push(event["request_id"].as_str().expect("an id").to_owned());
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        // What arrives meanwhile belongs to no older page.
+        gateway.get("/v1/graphs/later").await;
+        let next = format!("{query}&cursor={cursor}");
+        page = search(&gateway, &next).await;
+    }
+    assert_eq!(found, expected, "newest first, each once");
+    gateway.finish().await;
+}
+
+async fn search(gateway: &Gateway, query: &str) -> Value {
+    let answer = gateway
+        .admin(Method::GET, &format!("/audit/events?{query}"))
+        .await;
+    assert_eq!(answer.status, 200, "{query}: {answer:?}");
+    answer.json()
+}
+
+async fn count(gateway: &Gateway, query: &str) -> usize {
+    search(gateway, query).await["events"]
+        .as_array()
+        .expect("events")
+        .len()
+}
+
+#[tokio::test]
+async fn each_filter_narrows_the_search() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let served = gateway.get("/v1/graphs").await;
+    let refused = gateway.get("/admin/x").await;
+    let event = gateway.audit_of(&served).await;
+    let key = &gateway.key().id;
+    let decision = refused.problem()["decision_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let at = event["timestamp"]
+        .as_str()
+        .expect("a time")
+        .replace(':', "%3A");
+    let id = event["event_id"].as_str().expect("an id");
+
+    for (query, expected) in [
+        (format!("request_id={}", refused.request_id()), 1),
+        (format!("decision_id={decision}"), 1),
+        (format!("event_id={id}"), 1),
+        (format!("api_key_id={key}&status=200"), 1),
+        ("source_ip=127.0.0.1&status=403".to_owned(), 1),
+        ("source_ip=192.0.2.1".to_owned(), 0),
+        ("organization_id=nobody".to_owned(), 0),
+        (format!("from={at}&request_id={}", served.request_id()), 1),
+        (format!("to={at}&request_id={}", refused.request_id()), 0),
+        (
+            "from=2001-01-01T00%3A00%3A00Z&to=2001-01-02T00%3A00%3A00Z".to_owned(),
+            0,
+        ),
+    ] {
+        assert_eq!(count(&gateway, &query).await, expected, "{query}");
+    }
+    for query in [
+        "limit=0",
+        "limit=x",
+        "from=yesterday",
+        "cursor=%21",
+        "organisation_id=acme",
+    ] {
+        let answer = gateway
+            .admin(Method::GET, &format!("/audit/events?{query}"))
+            .await;
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn the_command_line_reads_the_same_log() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let answer = gateway.get("/v1/graphs").await;
+    let id = answer.request_id();
+    for arguments in [
+        &["audit", "search", "--data-dir", "data", "--request-id", id][..],
+        &["audit", "tail", "--data-dir", "data"],
+        &["audit", "export", "--data-dir", "data"],
+    ] {
+        let outcome = gateway.command(arguments);
+        assert_eq!(outcome.code, Some(0), "{arguments:?}: {outcome:?}");
+        assert!(outcome.stdout.contains(id), "{arguments:?}: {outcome:?}");
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_changed_log_does_not_verify() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::before(&upstream).await;
+    for _ in 0..5 {
+        gateway.get("/v1/graphs").await;
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit().await, Some(0));
+    gateway.check_log();
+    gateway.damage_log();
+    let verified = gateway.command(&["audit", "verify", "--data-dir", "data"]);
+    assert_ne!(verified.code, Some(0), "{verified:?}");
+    let said = verified.stdout + &verified.stderr;
+    assert!(
+        said.contains("offset") || said.contains("segment"),
+        "it names the place: {said}"
+    );
+}

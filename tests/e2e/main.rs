@@ -1,0 +1,28 @@
+//! Drives the real executable on free ports, from the outside only.
+//!
+//! Each module states facts about one part of a request's life; `support` is the vocabulary they
+//! are written in.
+
+// Clippy lets test code unwrap, index and panic; this tells it that all of it is.
+#![cfg(test)]
+
+mod support;
+
+mod admission;
+mod audit;
+mod command_line;
+mod crash;
+mod demo;
+mod identity;
+mod inspection;
+mod keys;
+mod lifecycle;
+mod limits;
+mod protocol;
+mod telemetry;
+mod timeouts;
+mod tls;
+mod transparency;
+mod upstream_faults;
+mod vocabulary;
+mod websocket;
