@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use crate::audit::Log;
 use crate::config::{self, Config};
 use crate::diagnostic::{Diagnostic, Place};
-use crate::keys::{KeyStore, KeyView};
+use crate::keys::{KeyStore, KeyView, Refreshed};
 use crate::listen::Gate;
 use crate::now::Now;
 use crate::policy::auth::Scope;
@@ -261,6 +261,13 @@ fn wire_limits(config: &Config) -> WireLimits {
     }
 }
 
+/// Says which keys cannot be read; they are unknown to requests.
+pub(crate) fn log_damage(refreshed: &Refreshed) {
+    for error in &refreshed.damaged {
+        tracing::error!(%error, "key not usable");
+    }
+}
+
 /// What an [`App`] is put together from.
 pub(crate) struct Parts {
     pub(crate) snapshot: Snapshot,
@@ -339,7 +346,8 @@ impl App {
         });
         match &result {
             Ok(snapshot) => {
-                self.snapshot.store(snapshot.clone());
+                let before = self.snapshot.swap(snapshot.clone());
+                self.forget_health(&before);
                 self.metrics.config_loaded(&snapshot.hash);
             }
             Err(_) => self.metrics.config_refused(),
@@ -349,6 +357,15 @@ impl App {
             result.as_ref().map(|snapshot| snapshot.hash.as_str()).map_err(Vec::as_slice),
         );
         result
+    }
+
+    /// Health of endpoints that may have left the configuration; those that stay are stated anew.
+    fn forget_health(&self, before: &Snapshot) {
+        for cluster in &before.clusters {
+            for (endpoint, _) in cluster.health() {
+                self.metrics.upstream_health(&cluster.name, &endpoint.to_string(), None);
+            }
+        }
     }
 
     /// Whether new work is welcome.
@@ -369,10 +386,12 @@ impl App {
 
     /// Takes in what other processes changed in the key store.
     pub fn refresh_keys(&self) {
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = crate::notes::take_key_journal(&mut store, &self.audit) {
+            tracing::error!(%error, "key changes not taken over into the audit log");
+        }
         match self.keys.refresh(&store) {
-            Ok(refreshed) if refreshed.changed == 0 && !refreshed.reloaded => {}
-            Ok(_) => self.count_active_keys(),
+            Ok(refreshed) => log_damage(&refreshed),
             Err(error) => tracing::warn!(%error, "keys not refreshed"),
         }
     }

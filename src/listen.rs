@@ -148,11 +148,15 @@ impl Entrance {
             return;
         };
         let tls = matches!(socket, Socket::Tls(_));
-        let downstream = Arc::new(Downstream::new(peer, self.bound.name.clone(), tls));
-        let Ok(connection) = Connection::new(socket, downstream, limits, http2) else {
+        let downstream = Arc::new(Downstream::new(peer, tls));
+        let Ok(mut connection) = Connection::new(socket, downstream, limits, http2) else {
             return;
         };
-        if http2 {
+        // Speaking before a client has said which protocol it means would confuse either.
+        if self.bound.protocol == Protocol::H2c && !connection.greet().await {
+            return;
+        }
+        if connection.is_http2() {
             self.gateway.process_new(Box::new(connection), &self.draining).await;
         } else {
             serve_http1(self.gateway.clone(), connection, self.draining.clone(), self.app.clone()).await;
@@ -162,7 +166,7 @@ impl Entrance {
     /// The transport, and whether it speaks HTTP/2.
     async fn handshake(&self, stream: TcpStream, limits: &WireLimits) -> Option<(Socket, bool)> {
         let Some(certificate) = &self.bound.tls else {
-            return Some((Socket::Plain(stream), self.bound.protocol == Protocol::H2c));
+            return Some((Socket::Plain(stream), false));
         };
         let accepted = tokio::time::timeout(limits.header_timeout, certificate.acceptor().accept(stream)).await;
         match accepted {

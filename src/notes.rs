@@ -1,9 +1,10 @@
 //! Audit events of the gateway's own life: start, stop, reload, key changes, searches.
 //!
-//! Only the running gateway writes the log. Commands leave their events in a spool file beside it,
-//! which the gateway takes over within a second, or at its next start: at least once, each with the
-//! id it was given when it happened.
+//! Only the running gateway writes the log. What commands do reaches it within a second, or at the
+//! gateway's next start: changes of keys through the key store's own journal, searches through a
+//! spool file; at least once, so that a crash in between repeats an event rather than losing it.
 
+use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,10 +15,12 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::audit::{AuditEvent, EventType, Log, Recovery, Severity};
 use crate::diagnostic::Diagnostic;
-use crate::keys::KeyChange;
+use crate::keys::{KeyChange, KeyStore};
 use crate::now::Now;
 use crate::random::time_ordered_id;
 
+/// Changes taken over from the key store's journal at a time.
+const JOURNAL_BATCH: u32 = 256;
 /// Where commands leave their events.
 const SPOOL: &str = "audit-spool.jsonl";
 /// The spool while it is being taken over.
@@ -69,14 +72,22 @@ pub(crate) fn spool_search(data_dir: &Path, parameters: &Value) -> io::Result<()
     spool(data_dir, &[search_event(parameters)])
 }
 
-/// A command changed keys.
+/// Takes the key store's journal of changes over into the log.
 ///
 /// # Errors
 ///
-/// The spool cannot be written.
-pub(crate) fn spool_key_changes(data_dir: &Path, changes: &[KeyChange]) -> io::Result<()> {
-    let events: Vec<AuditEvent<'_>> = changes.iter().map(key_event).collect();
-    spool(data_dir, &events)
+/// The store or the log; what was not taken over stays in the journal.
+pub(crate) fn take_key_journal(store: &mut KeyStore, log: &Log) -> Result<(), Box<dyn Error>> {
+    loop {
+        let changes = store.unaudited(JOURNAL_BATCH)?;
+        let Some(last) = changes.last() else {
+            return Ok(());
+        };
+        for change in &changes {
+            log.append(&key_event(change))?;
+        }
+        store.mark_audited(last.sequence)?;
+    }
 }
 
 fn search_event(parameters: &Value) -> AuditEvent<'static> {

@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::app::{App, Parts, Snapshot};
+use crate::app::{self, App, Parts, Snapshot};
 use crate::audit::{self, Log, LogOptions};
 use crate::config::{self, Config};
 use crate::diagnostic::Diagnostic;
@@ -88,7 +88,8 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
     create_private_dir(&config.data_dir)
         .map_err(|error| start_error(config.data_dir.display().to_string())(&error))?;
     let store = KeyStore::open(&config.data_dir).map_err(|error| start_error("key store")(&error))?;
-    let (keys, _) = KeyView::load(&store).map_err(|error| start_error("key store")(&error))?;
+    let (keys, loaded) = KeyView::load(&store).map_err(|error| start_error("key store")(&error))?;
+    app::log_damage(&loaded);
     let (log, recovery) = Log::open(&log_options(config))
         .map_err(|error| start_error("audit log")(&error))?;
     let bound = config.listeners.iter().map(Bound::bind).collect::<io::Result<Vec<_>>>();
@@ -325,6 +326,7 @@ async fn refresh(app: Arc<App>) {
 /// Sets the gauges that mirror state held elsewhere.
 pub(crate) fn read_gauges(app: &App) {
     app.metrics.audit_log_bytes(app.audit.stats().bytes);
+    app.count_active_keys();
     for cluster in &app.snapshot().clusters {
         for (endpoint, healthy) in cluster.health() {
             app.metrics.upstream_health(&cluster.name, &endpoint.to_string(), Some(healthy));

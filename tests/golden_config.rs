@@ -32,11 +32,16 @@ fn compare(path: &Path, expected: &str) -> Result<(), String> {
         return Ok(());
     }
     let path = path.display();
-    Err(format!("{path} differs\n--- in the file\n{got}\n--- from the code\n{expected}\n"))
+    Err(format!(
+        "{path} differs\n--- in the file\n{got}\n--- from the code\n{expected}\n"
+    ))
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> String {
-    diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
+    diagnostics
+        .iter()
+        .map(|diagnostic| format!("{diagnostic}\n"))
+        .collect()
 }
 
 /// Loads a case; its diagnostics name the file alone.
@@ -56,7 +61,10 @@ fn load(case: &Path) -> Result<Loaded, Vec<Diagnostic>> {
 fn cases() -> Vec<PathBuf> {
     let folder = fs::read_dir(root().join("tests/golden/config")).unwrap();
     let mut cases: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
-    cases.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    cases.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml")
+    });
     cases.sort();
     cases
 }
@@ -106,10 +114,20 @@ fn no_message_shows_a_secret() {
 #[test]
 fn every_id_of_advice_is_given_by_some_case_and_documented() {
     let document = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let given: String = cases().iter().filter_map(|case| load(case).ok()).map(|l| lines(&l.advice)).collect();
+    let given: String = cases()
+        .iter()
+        .filter_map(|case| load(case).ok())
+        .map(|l| lines(&l.advice))
+        .collect();
     for (id, meaning) in config::ADVICE {
-        assert!(given.contains(&format!("advice {id}:")), "{id} is given by no case");
-        assert!(document.contains(&format!("| {id} | {meaning}")), "{id} is not documented as: {meaning}");
+        assert!(
+            given.contains(&format!("advice {id}:")),
+            "{id} is given by no case"
+        );
+        assert!(
+            document.contains(&format!("| {id} | {meaning}")),
+            "{id} is not documented as: {meaning}"
+        );
     }
 }
 
@@ -124,10 +142,17 @@ fn a_missing_or_oversized_file_is_named() {
     let large = folder.path().join("large.yaml");
     fs::write(&large, "#".repeat(10 << 20)).unwrap();
     let reason = |path: &Path| lines(&config::load(path).unwrap_err());
-    assert_eq!(reason(&missing), format!("{}: no such file\n", missing.display()));
+    assert_eq!(
+        reason(&missing),
+        format!("{}: no such file\n", missing.display())
+    );
     assert_eq!(
         reason(&large),
-        format!("{}: cannot be read: larger than {} bytes\n", large.display(), config::FILE_BYTES_MAX)
+        format!(
+            "{}: cannot be read: larger than {} bytes\n",
+            large.display(),
+            config::FILE_BYTES_MAX
+        )
     );
     assert!(reason(folder.path()).ends_with(": cannot be read: not a regular file\n"));
 }
@@ -153,7 +178,11 @@ fn the_example_shows_every_default() {
 #[test]
 fn what_is_printed_compiles_to_what_is_printed() {
     let mut texts = vec![config::print(&example().config)];
-    texts.extend(cases().iter().filter_map(|case| Some(config::print(&load(case).ok()?.config))));
+    texts.extend(
+        cases()
+            .iter()
+            .filter_map(|case| Some(config::print(&load(case).ok()?.config))),
+    );
     for text in texts {
         let base = root().join("tests/golden/config");
         let again = config::compile("printed.yaml", &text, &base);
@@ -172,7 +201,30 @@ fn the_schema_file_is_that_of_the_code() {
 fn the_example_points_editors_to_the_schema() {
     let example = fs::read_to_string(root().join("gateway.yaml")).unwrap();
     let first = example.lines().next();
-    assert_eq!(first, Some("# yaml-language-server: $schema=./gateway.schema.json"));
+    assert_eq!(
+        first,
+        Some("# yaml-language-server: $schema=./gateway.schema.json")
+    );
+}
+
+#[test]
+fn the_example_names_every_key() {
+    let example = fs::read_to_string(root().join("gateway.yaml")).unwrap();
+    let mut unnamed = Vec::new();
+    name_keys(&config::schema(), &mut |key| {
+        if !example.contains(&format!("{key}:")) {
+            unnamed.push(key.to_owned());
+        }
+    });
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
+/// Calls `look` with every key of a schema and of the schemas in it.
+fn name_keys(schema: &Json, look: &mut dyn FnMut(&str)) {
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        look(key);
+        name_keys(property.get("items").unwrap_or(property), look);
+    }
 }
 
 #[test]
@@ -189,9 +241,19 @@ fn the_document_describes_every_key() {
 
 /// Writes a table of a mapping's keys, then those of the mappings in it.
 fn write_tables(section: &str, schema: &Json, out: &mut String) {
-    let name = if section.is_empty() { "The file" } else { section };
-    let code = if section.is_empty() { name.to_owned() } else { format!("`{name}`") };
-    out.push_str(&format!("\n### {code}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"));
+    let name = if section.is_empty() {
+        "The file"
+    } else {
+        section
+    };
+    let code = if section.is_empty() {
+        name.to_owned()
+    } else {
+        format!("`{name}`")
+    };
+    out.push_str(&format!(
+        "\n### {code}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
+    ));
     let required = |key: &str| {
         let required = schema["required"].as_array();
         required.is_some_and(|keys| keys.iter().any(|required| required == key))
@@ -200,18 +262,30 @@ fn write_tables(section: &str, schema: &Json, out: &mut String) {
     for (key, property) in schema["properties"].as_object().unwrap() {
         let of_list = property.get("items").unwrap_or(property);
         if of_list.get("properties").is_some() {
-            let list = if property.get("items").is_some() { "[]" } else { "" };
+            let list = if property.get("items").is_some() {
+                "[]"
+            } else {
+                ""
+            };
             let dot = if section.is_empty() { "" } else { "." };
             inner.push((format!("{section}{dot}{key}{list}"), of_list));
         }
         let default = match property.get("default") {
             _ if required(key) => "required".to_owned(),
-            Some(default) if default.as_array().is_some_and(|d| d.len() > 1) => "see the example".to_owned(),
+            Some(default) if default.as_array().is_some_and(|d| d.len() > 1) => {
+                "see the example".to_owned()
+            }
             Some(default) => format!("`{}`", default.to_string().trim_matches('"')),
             None => String::new(),
         };
-        let meaning = property["description"].as_str().unwrap_or_default().replace('\n', " ");
-        out.push_str(&format!("| `{key}` | {} | {default} | {meaning} |\n", value_of(property)));
+        let meaning = property["description"]
+            .as_str()
+            .unwrap_or_default()
+            .replace('\n', " ");
+        out.push_str(&format!(
+            "| `{key}` | {} | {default} | {meaning} |\n",
+            value_of(property)
+        ));
     }
     for (section, schema) in inner {
         write_tables(&section, schema, out);
@@ -221,7 +295,10 @@ fn write_tables(section: &str, schema: &Json, out: &mut String) {
 /// What a value may be, in a table's cell.
 fn value_of(schema: &Json) -> String {
     if let Some(branches) = schema["oneOf"].as_array() {
-        let words: Vec<String> = branches.iter().map(|branch| format!("`{}`", branch["const"].as_str().unwrap())).collect();
+        let words: Vec<String> = branches
+            .iter()
+            .map(|branch| format!("`{}`", branch["const"].as_str().unwrap()))
+            .collect();
         return words.join(", ");
     }
     let range = match (schema.get("minimum"), schema.get("maximum")) {

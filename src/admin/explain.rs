@@ -1,8 +1,22 @@
 //! Why a request was decided as it was, told from its audit event.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::audit::{Page, Search, SearchError};
+
+/// Why a request was decided as it was.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// One sentence.
+    summary: String,
+    /// What would have made the difference, where the request was not served.
+    would_have_passed: Option<String>,
+    /// What the rules found.
+    findings: Vec<Value>,
+    /// The whole event.
+    event: Value,
+}
 
 /// Finds the event of a decision and tells its story; `None` when there is no such decision.
 ///
@@ -12,7 +26,7 @@ use crate::audit::{Page, Search, SearchError};
 pub fn explain(
     id: &str,
     search: impl Fn(&Search) -> Result<Page, SearchError>,
-) -> Result<Option<Value>, String> {
+) -> Result<Option<Explanation>, String> {
     let request = Search { request_id: Some(id.to_owned()), limit: 1, ..Search::default() };
     let event = id.parse().ok().map(|id| Search {
         event_id: Some(id),
@@ -23,13 +37,13 @@ pub fn explain(
         let page = search(&by).map_err(|error| error.to_string())?;
         if let Some(event) = page.events.first() {
             let event: Value = serde_json::from_str(event.get()).map_err(|error| error.to_string())?;
-            return Ok(Some(story(&event)));
+            return Ok(Some(story(event)));
         }
     }
     Ok(None)
 }
 
-fn story(event: &Value) -> Value {
+fn story(event: Value) -> Explanation {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
     let status = event.get("status_code").and_then(Value::as_u64).unwrap_or(0);
     let summary = match text("outcome") {
@@ -50,12 +64,12 @@ fn story(event: &Value) -> Value {
     };
     let indicators = event.get("indicators").and_then(Value::as_array);
     let findings: Vec<Value> = indicators.into_iter().flatten().map(finding).collect();
-    json!({
-        "summary": summary,
-        "would_have_passed": would_have_passed(text("refusal_code"), &findings),
-        "findings": findings,
-        "event": event,
-    })
+    Explanation {
+        summary,
+        would_have_passed: would_have_passed(text("refusal_code"), &findings),
+        findings,
+        event,
+    }
 }
 
 fn finding(indicator: &Value) -> Value {

@@ -64,8 +64,20 @@ mod tests {
             (None, Some("healthcare"), "/", false, vec!["hipaa"]),
             (None, Some("finance"), "/", false, vec!["pci_dss"]),
             (None, None, "/v1/graphs/g/query", false, vec!["data_access"]),
-            (None, None, "/v1/graphs/g/upload", false, vec!["data_modification"]),
-            (Some("FR"), None, "/x/query", true, vec!["ccpa", "gdpr", "data_access", "pii"]),
+            (
+                None,
+                None,
+                "/v1/graphs/g/upload",
+                false,
+                vec!["data_modification"],
+            ),
+            (
+                Some("FR"),
+                None,
+                "/x/query",
+                true,
+                vec!["ccpa", "gdpr", "data_access", "pii"],
+            ),
         ] {
             assert_eq!(compliance_tags(country, industry, path, pii), expected);
         }

@@ -72,9 +72,7 @@ impl EventType {
 }
 
 /// How much an event matters.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Expected.
@@ -344,12 +342,7 @@ pub struct AuditEvent<'a> {
 
 impl<'a> AuditEvent<'a> {
     /// An event with nothing but its identity; fill the rest by struct update.
-    pub fn new(
-        event_id: Uuid,
-        timestamp: i64,
-        event_type: EventType,
-        severity: Severity,
-    ) -> Self {
+    pub fn new(event_id: Uuid, timestamp: i64, event_type: EventType, severity: Severity) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
             event_id,
@@ -479,12 +472,17 @@ pub(super) mod uuid_text {
     use serde::{Deserialize, Deserializer, Serializer};
     use uuid::Uuid;
 
-    pub(in crate::audit) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::audit) fn serialize<S: Serializer>(
+        id: &Uuid,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         let mut text = Uuid::encode_buffer();
         serializer.serialize_str(id.hyphenated().encode_lower(&mut text))
     }
 
-    pub(in crate::audit) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Uuid, D::Error> {
+    pub(in crate::audit) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Uuid, D::Error> {
         let text = Cow::<'de, str>::deserialize(from)?;
         Uuid::parse_str(&text).map_err(D::Error::custom)
     }

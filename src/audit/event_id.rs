@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn ids_are_version_7_distinct_and_ordered_by_time() {
         let ids = EventIds::new(7);
-        let made: Vec<Uuid> = (0..10_000).map(|t| ids.next(1_700_000_000_000_000 + t)).collect();
+        let made: Vec<Uuid> = (0..10_000)
+            .map(|t| ids.next(1_700_000_000_000_000 + t))
+            .collect();
         assert!(made.iter().all(|id| id.get_version_num() == 7));
         assert_eq!(made.iter().collect::<HashSet<_>>().len(), made.len());
         assert!(made.is_sorted(), "a later microsecond gives a greater id");

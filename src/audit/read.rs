@@ -43,7 +43,9 @@ pub struct ReadAll {
     segments: VecDeque<Segment>,
     failed: Option<io::Error>,
     current: Option<Open>,
+    /// The last event read, and damage after it that may have cost others.
     last: u64,
+    damage: Option<ReadError>,
 }
 
 struct Open {
@@ -55,15 +57,21 @@ struct Open {
 impl ReadAll {
     pub(crate) fn over(storage: Box<dyn Storage>) -> Self {
         let (segments, failed) = match segments(&*storage) {
-            Ok(segments) => (segments.into(), None),
+            Ok(mut segments) => {
+                segments.retain(|segment| !segment.is_superseded());
+                (VecDeque::from(segments), None)
+            }
             Err(error) => (VecDeque::new(), Some(error)),
         };
+        // What was before the first segment was dropped, not damaged.
+        let first = segments.front().and_then(|segment| segment.header.as_ref());
         Self {
+            last: first.map_or(0, |header| header.first_sequence.saturating_sub(1)),
             storage,
             segments,
             failed,
             current: None,
-            last: 0,
+            damage: None,
         }
     }
 
@@ -72,24 +80,34 @@ impl ReadAll {
         let open = self.current.as_mut()?;
         match Frames::new(&open.bytes, open.at).next()? {
             Step::Frame { offset, frame } => {
-                open.at = offset + frame.size();
                 let ours = frame.sequence > self.last && frame.sequence < open.segment.end;
                 if !ours {
+                    open.at = offset + frame.size();
                     return Some(None);
                 }
+                let adjoins = frame.sequence == self.last + 1;
+                if let Some(damage) = self.damage.take().filter(|_| !adjoins) {
+                    // The frame is walked to again, with the damage told.
+                    return Some(Some(Err(damage)));
+                }
+                open.at = offset + frame.size();
                 self.last = frame.sequence;
                 let event = raw_event(&frame).filter(|_| frame.kind == Kind::Event);
                 Some(event.map(Ok))
             }
-            Step::Damage { offset, bytes, reason } => {
+            Step::Damage {
+                offset,
+                bytes,
+                reason,
+            } => {
                 open.at = offset + bytes;
-                let complete = self.last + 1 >= open.segment.end;
-                let torn = self.segments.is_empty() && open.at >= open.bytes.len();
-                Some((!complete && !torn).then_some(Err(ReadError::Damaged {
+                // Damage that costs no event is the remains of a crash.
+                self.damage.get_or_insert(ReadError::Damaged {
                     segment: open.segment.ordinal,
                     offset: offset as u64,
                     reason,
-                })))
+                });
+                Some(None)
             }
         }
     }

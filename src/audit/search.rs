@@ -112,7 +112,9 @@ impl FromStr for SourceFilter {
         }
         let address = || text.parse::<IpAddr>().map(IpNet::from);
         let network = address().or_else(|_| text.parse::<IpNet>());
-        network.map(Self::Network).map_err(|_| NotASource(text.to_owned()))
+        network
+            .map(Self::Network)
+            .map_err(|_| NotASource(text.to_owned()))
     }
 }
 
@@ -192,7 +194,9 @@ pub(crate) fn search_segments(
     let wanted = Wanted::new(search);
     let mut page = Page::default();
     let mut before = match &search.cursor {
-        Some(cursor) => cursor.parse().map_err(|_| SearchError::Cursor(cursor.clone()))?,
+        Some(cursor) => cursor
+            .parse()
+            .map_err(|_| SearchError::Cursor(cursor.clone()))?,
         None => u64::MAX,
     };
     let mut scanned = 0;
@@ -240,7 +244,11 @@ pub(crate) fn tail_segments(
         let Some(open) = OpenSegment::open(storage, view)? else {
             continue;
         };
-        for block in open.blocks.iter().filter(|block| block.last_sequence > after.0) {
+        for block in open
+            .blocks
+            .iter()
+            .filter(|block| block.last_sequence > after.0)
+        {
             let bytes = open.read(block)?;
             for frame in events(&bytes) {
                 if frame.sequence <= last || frame.sequence >= view.end {
@@ -329,7 +337,11 @@ struct Wanted<'s> {
 impl<'s> Wanted<'s> {
     fn new(search: &'s Search) -> Self {
         let named = [
-            ("organization_id", Field::Organization, &search.organization_id),
+            (
+                "organization_id",
+                Field::Organization,
+                &search.organization_id,
+            ),
             ("api_key_id", Field::Key, &search.api_key_id),
             ("request_id", Field::Request, &search.request_id),
             ("decision_id", Field::Decision, &search.decision_id),
@@ -373,9 +385,15 @@ impl<'s> Wanted<'s> {
         let search = self.search;
         search.from.is_none_or(|from| block.micros_max >= from)
             && search.to.is_none_or(|to| block.micros_min <= to)
-            && search.event_type.is_none_or(|of| block.types & (1 << (of as u8)) != 0)
-            && search.severity.is_none_or(|of| block.severities & (1 << (of as u8)) != 0)
-            && search.status.is_none_or(|of| block.statuses & status_bit(of) != 0)
+            && search
+                .event_type
+                .is_none_or(|of| block.types & (1 << (of as u8)) != 0)
+            && search
+                .severity
+                .is_none_or(|of| block.severities & (1 << (of as u8)) != 0)
+            && search
+                .status
+                .is_none_or(|of| block.statuses & status_bit(of) != 0)
             && self.fingerprints.iter().all(|value| block.may_hold(*value))
     }
 
@@ -393,7 +411,9 @@ impl<'s> Wanted<'s> {
     fn admits(&self, event: &EventView<'_>) -> bool {
         let search = self.search;
         let is = |wanted: &Option<String>, got: Option<&Text<'_>>| {
-            wanted.as_deref().is_none_or(|wanted| got.is_some_and(|got| **got == *wanted))
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| got.is_some_and(|got| **got == *wanted))
         };
         let tagged = |wanted: &String| event.compliance_tags.iter().any(|tag| **tag == **wanted);
         search.from.is_none_or(|from| event.timestamp >= from)
@@ -402,7 +422,9 @@ impl<'s> Wanted<'s> {
             && search.severity.is_none_or(|of| event.severity == of)
             && search.status.is_none_or(|of| event.status_code == of)
             && search.event_id.is_none_or(|id| event.event_id == id)
-            && search.source_ip.is_none_or(|filter| filter.admits(event.source_ip))
+            && search
+                .source_ip
+                .is_none_or(|filter| filter.admits(event.source_ip))
             && is(&search.organization_id, event.organization_id.as_ref())
             && is(&search.api_key_id, event.api_key_id.as_ref())
             && is(&search.request_id, Some(&event.request_id))

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
 use super::log::format::{FRAME_HEADER_BYTES, Frame, HEADER_BYTES};
@@ -32,10 +33,20 @@ fn event(n: u64) -> AuditEvent<'static> {
         status_code: [200, 200, 401, 403, 500][pick(5)],
         request_id: format!("request-{n}").into(),
         processing_time_ms: 1.2345678,
-        compliance_tags: compliance_tags(["US", "DE", "CH"].get(pick(3)).copied(), None, "/query", false),
+        compliance_tags: compliance_tags(
+            ["US", "DE", "CH"].get(pick(3)).copied(),
+            None,
+            "/query",
+            false,
+        ),
         decision_id: (n % 5 == 3).then(|| format!("decision-{n}").into()),
         outcome: Some(Outcome::Forwarded),
-        ..AuditEvent::new(ids.next(micros), micros, kinds[pick(7)], Severity::ALL[pick(4)])
+        ..AuditEvent::new(
+            ids.next(micros),
+            micros,
+            kinds[pick(7)],
+            Severity::ALL[pick(4)],
+        )
     }
 }
 
@@ -68,17 +79,53 @@ fn request_ids(page: &Page) -> Vec<String> {
 
 #[test]
 fn the_specifications_fields_are_all_there_in_its_order() {
-    let bare = AuditEvent::new(EventIds::new(1).next(START), START, EventType::ApiRequest, Severity::Info);
+    let bare = AuditEvent::new(
+        EventIds::new(1).next(START),
+        START,
+        EventType::ApiRequest,
+        Severity::Info,
+    );
     let json = serde_json::to_string(&bare).unwrap();
     let fields = [
-        "schema_version", "event_id", "timestamp", "event_type", "severity", "source_ip", "user_agent",
-        "organization_id", "api_key_id", "endpoint", "method", "status_code", "request_id",
-        "processing_time_ms", "data_accessed", "error_details", "compliance_tags", "geographic_location",
+        "schema_version",
+        "event_id",
+        "timestamp",
+        "event_type",
+        "severity",
+        "source_ip",
+        "user_agent",
+        "organization_id",
+        "api_key_id",
+        "endpoint",
+        "method",
+        "status_code",
+        "request_id",
+        "processing_time_ms",
+        "data_accessed",
+        "error_details",
+        "compliance_tags",
+        "geographic_location",
     ];
-    let places: Vec<_> = fields.iter().map(|field| json.find(&format!("\"{field}\":"))).collect();
-    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{json}");
-    assert_eq!(serde_json::from_str::<Value>(&json).unwrap().as_object().unwrap().len(), fields.len());
-    assert!(json.contains("\"timestamp\":\"2026-09-21T14:13:20.000000Z\""), "{json}");
+    let places: Vec<_> = fields
+        .iter()
+        .map(|field| json.find(&format!("\"{field}\":")))
+        .collect();
+    assert!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "{json}"
+    );
+    assert_eq!(
+        serde_json::from_str::<Value>(&json)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .len(),
+        fields.len()
+    );
+    assert!(
+        json.contains("\"timestamp\":\"2026-09-21T14:13:20.000000Z\""),
+        "{json}"
+    );
 }
 
 #[test]
@@ -116,11 +163,16 @@ fn a_log_is_continued_after_it_was_closed() {
     assert_eq!(recovery.last_sequence, 300);
     assert_eq!(log.append(&event(301)).unwrap(), Position(301));
     drop(log);
-    let sequences: Vec<u64> = read_all(dir.path()).map(|event| event.unwrap().position.0).collect();
+    let sequences: Vec<u64> = read_all(dir.path())
+        .map(|event| event.unwrap().position.0)
+        .collect();
     assert_eq!(sequences, (1..=301).collect::<Vec<_>>());
     let verification = verify(dir.path()).unwrap();
     assert!(verification.is_sound(), "{verification:?}");
-    assert_eq!((verification.events, verification.checkpoint_sequence), (301, Some(301)));
+    assert_eq!(
+        (verification.events, verification.checkpoint_sequence),
+        (301, Some(301))
+    );
 }
 
 #[test]
@@ -128,7 +180,10 @@ fn one_process_writes_and_all_files_are_private() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("audit");
     let (log, _) = Log::open(&options(&dir)).unwrap();
-    assert!(matches!(Log::open(&options(&dir)), Err(OpenError::InUse(_))));
+    assert!(matches!(
+        Log::open(&options(&dir)),
+        Err(OpenError::InUse(_))
+    ));
     log.append(&event(1)).unwrap();
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(dir.clone()), 0o700);
@@ -162,23 +217,35 @@ fn a_torn_tail_is_moved_aside_and_reported() {
 #[tokio::test]
 async fn synced_completes_and_says_no_after_close() {
     let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions { durability: Durability::Synced, ..options(dir.path()) };
+    let options = LogOptions {
+        durability: Durability::Synced,
+        ..options(dir.path())
+    };
     let (log, _) = Log::open(&options).unwrap();
     let position = log.record(&event(1)).await.unwrap();
     assert!(log.stats().synced_sequence >= position.0);
     log.close();
     assert!(matches!(log.append(&event(2)), Err(AppendError::Closed)));
     assert!(matches!(log.writable(), Err(AppendError::Closed)));
-    assert!(matches!(log.synced(Position(2)).await, Err(AppendError::Closed)));
+    assert!(matches!(
+        log.synced(Position(2)).await,
+        Err(AppendError::Closed)
+    ));
 }
 
 #[test]
 fn a_full_log_refuses_and_keeps_what_it_has() {
     let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions { total_bytes_max: 256 << 10, ..options(dir.path()) };
+    let options = LogOptions {
+        total_bytes_max: 256 << 10,
+        ..options(dir.path())
+    };
     let (log, _) = Log::open(&options).unwrap();
     let refused = (1..).find(|n| log.append(&event(*n)).is_err()).unwrap();
-    assert!(matches!(log.append(&event(refused)), Err(AppendError::Full)));
+    assert!(matches!(
+        log.append(&event(refused)),
+        Err(AppendError::Full)
+    ));
     assert!(matches!(log.writable(), Err(AppendError::Full)));
     assert_eq!(log.stats().events_refused, 2);
     log.close();
@@ -203,8 +270,17 @@ fn a_full_log_drops_the_oldest_and_says_so() {
     }
     log.close();
     let stats = log.stats();
-    assert!(stats.segments_dropped > 0 && stats.bytes <= 256 << 10, "{stats:?}");
-    let told = search_dir(dir.path(), &Search { text: Some("audit.log.dropped".into()), ..Search::default() });
+    assert!(
+        stats.segments_dropped > 0 && stats.bytes <= 256 << 10,
+        "{stats:?}"
+    );
+    let told = search_dir(
+        dir.path(),
+        &Search {
+            text: Some("audit.log.dropped".into()),
+            ..Search::default()
+        },
+    );
     assert!(!told.unwrap().events.is_empty());
     let verification = verify(dir.path()).unwrap();
     assert!(verification.is_sound(), "{verification:?}");
@@ -246,7 +322,11 @@ fn cursor_pages_are_complete_and_without_duplicates_while_appends_go_on() {
         }
     };
     append(1000);
-    let mut search = Search { limit: 7, organization_id: Some("org-3".into()), ..Search::default() };
+    let mut search = Search {
+        limit: 7,
+        organization_id: Some("org-3".into()),
+        ..Search::default()
+    };
     let mut found = Vec::new();
     loop {
         let page = log.search(&search).unwrap();
@@ -266,9 +346,9 @@ fn cursor_pages_are_complete_and_without_duplicates_while_appends_go_on() {
 }
 
 /// The same question asked of the event itself.
-fn naive(search: &Search, event: &AuditEvent<'_>) -> bool {
-    let json = serde_json::to_string(event).unwrap();
-    let is = |wanted: &Option<String>, got: Option<&str>| wanted.is_none() || wanted.as_deref() == got;
+fn naive(search: &Search, event: &AuditEvent<'_>, json: &str) -> bool {
+    let is =
+        |wanted: &Option<String>, got: Option<&str>| wanted.is_none() || wanted.as_deref() == got;
     search.from.is_none_or(|from| event.timestamp >= from)
         && search.to.is_none_or(|to| event.timestamp <= to)
         && is(&search.organization_id, event.organization_id.as_deref())
@@ -279,24 +359,40 @@ fn naive(search: &Search, event: &AuditEvent<'_>) -> bool {
         && search.severity.is_none_or(|of| of == event.severity)
         && search.status.is_none_or(|of| of == event.status_code)
         && search.event_id.is_none_or(|id| id == event.event_id)
-        && search.source_ip.is_none_or(|filter| match (filter, event.source_ip) {
-            (SourceFilter::System, Source::System) => true,
-            (SourceFilter::Network(net), Source::Address(address)) => net.contains(&address),
-            _ => false,
-        })
+        && search
+            .source_ip
+            .is_none_or(|filter| match (filter, event.source_ip) {
+                (SourceFilter::System, Source::System) => true,
+                (SourceFilter::Network(net), Source::Address(address)) => net.contains(&address),
+                _ => false,
+            })
         && (search.compliance_tags.is_empty()
-            || event.compliance_tags.iter().any(|tag| search.compliance_tags.iter().any(|t| t == tag)))
-        && search.text.as_deref().is_none_or(|text| json.contains(text))
+            || event
+                .compliance_tags
+                .iter()
+                .any(|tag| search.compliance_tags.iter().any(|t| t == tag)))
+        && search
+            .text
+            .as_deref()
+            .is_none_or(|text| json.contains(text))
 }
 
 fn searches() -> impl Strategy<Value = Search> {
     let maybe = |text: &'static str| prop::option::weighted(0.3, text);
-    let words = (maybe("org-[0-6]"), maybe("key\"[0-8]"), maybe("request-[0-9]{1,3}"), maybe("decision-[0-9]{1,3}"));
+    let words = (
+        maybe("org-[0-6]"),
+        maybe("key\"[0-8]"),
+        maybe("request-[0-9]{1,3}"),
+        maybe("decision-[0-9]{1,3}"),
+    );
     let kinds = (
         prop::option::weighted(0.2, prop::sample::select(EventType::ALL.to_vec())),
         prop::option::weighted(0.2, prop::sample::select(Severity::ALL.to_vec())),
         prop::option::weighted(0.2, prop::sample::select(vec![200, 401, 403, 404, 500])),
-        prop::option::weighted(0.3, prop::sample::select(vec!["system", "10.0.1.0/24", "10.0.2.5", "::/0"])),
+        prop::option::weighted(
+            0.3,
+            prop::sample::select(vec!["system", "10.0.1.0/24", "10.0.2.5", "::/0"]),
+        ),
     );
     let rest = (
         prop::option::weighted(0.3, 0..700_i64),
@@ -305,26 +401,28 @@ fn searches() -> impl Strategy<Value = Search> {
         maybe("request-1|org-2|zzz"),
         prop::option::weighted(0.1, 0..600_u64),
     );
-    (words, kinds, rest).prop_map(|((org, key, request, decision), (of, severity, status, source), rest)| {
-        let (from, to, tags, text, id) = rest;
-        Search {
-            from: from.map(|n| START + n * 1000),
-            to: to.map(|n| START + n * 1000),
-            organization_id: org,
-            api_key_id: key,
-            event_type: of,
-            severity,
-            source_ip: source.map(|source| source.parse().unwrap()),
-            status,
-            request_id: request,
-            decision_id: decision,
-            event_id: id.map(|n| event(n).event_id),
-            compliance_tags: tags.into_iter().map(str::to_owned).collect(),
-            text,
-            limit: LIMIT,
-            cursor: None,
-        }
-    })
+    (words, kinds, rest).prop_map(
+        |((org, key, request, decision), (of, severity, status, source), rest)| {
+            let (from, to, tags, text, id) = rest;
+            Search {
+                from: from.map(|n| START + n * 1000),
+                to: to.map(|n| START + n * 1000),
+                organization_id: org,
+                api_key_id: key,
+                event_type: of,
+                severity,
+                source_ip: source.map(|source| source.parse().unwrap()),
+                status,
+                request_id: request,
+                decision_id: decision,
+                event_id: id.map(|n| event(n).event_id),
+                compliance_tags: tags.into_iter().map(str::to_owned).collect(),
+                text,
+                limit: LIMIT,
+                cursor: None,
+            }
+        },
+    )
 }
 
 const LIMIT: usize = 1000;
@@ -333,20 +431,24 @@ const LIMIT: usize = 1000;
 fn search_equals_a_naive_filter() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = Log::open(&options(dir.path())).unwrap();
-    let events: Vec<_> = (1..=600).map(event).collect();
-    for event in &events {
+    let stored = |n| (event(n), serde_json::to_string(&event(n)).unwrap());
+    let events: Vec<_> = (1..=600).map(stored).collect();
+    for (event, _) in &events {
         log.append(event).unwrap();
     }
-    let mut runner = proptest::test_runner::TestRunner::default();
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(64));
     let checked = runner.run(&searches(), |search| {
         let expected: Vec<String> = events
             .iter()
             .rev()
-            .filter(|event| naive(&search, event))
-            .map(|event| event.request_id.clone().into_owned())
+            .filter(|(event, json)| naive(&search, event, json))
+            .map(|(event, _)| event.request_id.clone().into_owned())
             .collect();
         prop_assert_eq!(&request_ids(&log.search(&search).unwrap()), &expected);
-        prop_assert_eq!(&request_ids(&search_dir(dir.path(), &search).unwrap()), &expected);
+        prop_assert_eq!(
+            &request_ids(&search_dir(dir.path(), &search).unwrap()),
+            &expected
+        );
         Ok(())
     });
     checked.unwrap();
@@ -355,7 +457,11 @@ fn search_equals_a_naive_filter() {
 #[test]
 fn a_wrong_or_absent_index_changes_no_answer() {
     let dir = written(400);
-    let search = Search { organization_id: Some("org-1".into()), limit: LIMIT, ..Search::default() };
+    let search = Search {
+        organization_id: Some("org-1".into()),
+        limit: LIMIT,
+        ..Search::default()
+    };
     let expected = request_ids(&search_dir(dir.path(), &search).unwrap());
     assert!(!expected.is_empty());
     for entry in fs::read_dir(dir.path()).unwrap() {
@@ -364,7 +470,10 @@ fn a_wrong_or_absent_index_changes_no_answer() {
             fs::write(&path, b"nonsense").unwrap();
         }
     }
-    assert_eq!(request_ids(&search_dir(dir.path(), &search).unwrap()), expected);
+    assert_eq!(
+        request_ids(&search_dir(dir.path(), &search).unwrap()),
+        expected
+    );
 }
 
 /// How somebody who knows the format tampers with a log.
@@ -402,13 +511,22 @@ fn tamper(bytes: &[u8], how: Tampering, at: usize, bit: u32) -> Option<Vec<u8>> 
         }
         Tampering::Swap => {
             let (next_start, next_end) = *frames.get(at % frames.len() + 1)?;
-            out.splice(start..next_end, [&bytes[next_start..next_end], &bytes[start..end]].concat());
+            out.splice(
+                start..next_end,
+                [&bytes[next_start..next_end], &bytes[start..end]].concat(),
+            );
         }
         Tampering::Edit => {
             let frame = Frame::decode(&bytes[start..]).unwrap();
-            let edited = String::from_utf8(frame.payload.to_vec()).unwrap().replace("POST", "GETT");
+            let edited = String::from_utf8(frame.payload.to_vec())
+                .unwrap()
+                .replace("POST", "GETT");
             let mut forged = Vec::new();
-            Frame { payload: edited.as_bytes(), ..frame }.encode(&mut forged);
+            Frame {
+                payload: edited.as_bytes(),
+                ..frame
+            }
+            .encode(&mut forged);
             out.splice(start..end, forged);
         }
         Tampering::Truncate => out.truncate(start + bit as usize % FRAME_HEADER_BYTES),
@@ -420,34 +538,64 @@ fn tamper(bytes: &[u8], how: Tampering, at: usize, bit: u32) -> Option<Vec<u8>> 
 fn verify_names_every_flip_edit_deletion_swap_and_truncation() {
     let dir = written(250);
     let copy = tempfile::tempdir().unwrap();
-    let files: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     for file in &files {
         fs::copy(file, copy.path().join(file.file_name().unwrap())).unwrap();
     }
-    let segments: Vec<_> = files.iter().filter(|path| path.extension().is_some_and(|e| e == "seg")).collect();
+    let segments: Vec<_> = files
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "seg"))
+        .collect();
     assert!(segments.len() > 2);
     let how = prop::sample::select(vec![
-        Tampering::Flip, Tampering::Delete, Tampering::Swap, Tampering::Edit, Tampering::Truncate,
+        Tampering::Flip,
+        Tampering::Delete,
+        Tampering::Swap,
+        Tampering::Edit,
+        Tampering::Truncate,
     ]);
-    let mut runner = proptest::test_runner::TestRunner::default();
-    let checked = runner.run(&(how, any::<prop::sample::Index>(), any::<u32>(), any::<u32>()), |(how, segment, at, bit)| {
-        let original = segments[segment.index(segments.len())];
-        let bytes = fs::read(original).unwrap();
-        let Some(tampered) = tamper(&bytes, how, at as usize, bit) else {
-            return Ok(());
-        };
-        let target = copy.path().join(original.file_name().unwrap());
-        fs::write(&target, tampered).unwrap();
-        let verification = verify(copy.path()).unwrap();
-        fs::write(&target, &bytes).unwrap();
-        let bad = verification.first_bad;
-        prop_assert!(bad.is_some(), "{how:?} was not noticed");
-        let bad = bad.unwrap();
-        let named: u64 = original.file_stem().unwrap().to_str().unwrap().parse().unwrap();
-        // What is cut off the end of a segment is missed where the next one begins.
-        prop_assert!(bad.segment == named || bad.segment == named + 1, "{how:?} in {named}: {bad:?}");
-        Ok(())
-    });
+    let mut runner = TestRunner::default();
+    let checked = runner.run(
+        &(
+            how,
+            any::<prop::sample::Index>(),
+            any::<u32>(),
+            any::<u32>(),
+        ),
+        |(how, segment, at, bit)| {
+            let original = segments[segment.index(segments.len())];
+            let bytes = fs::read(original).unwrap();
+            let Some(tampered) = tamper(&bytes, how, at as usize, bit) else {
+                return Ok(());
+            };
+            let target = copy.path().join(original.file_name().unwrap());
+            fs::write(&target, tampered).unwrap();
+            let verification = verify(copy.path()).unwrap();
+            fs::write(&target, &bytes).unwrap();
+            let bad = verification.first_bad;
+            prop_assert!(bad.is_some(), "{how:?} was not noticed");
+            let bad = bad.unwrap();
+            let named: u64 = original
+                .file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            // What is cut off the end of a segment is missed where the next one begins.
+            prop_assert!(
+                bad.segment == named || bad.segment == named + 1,
+                "{how:?} in {named}: {bad:?}"
+            );
+            Ok(())
+        },
+    );
     checked.unwrap();
-    assert!(verify(copy.path()).unwrap().is_sound(), "the untouched copy is sound");
+    assert!(
+        verify(copy.path()).unwrap().is_sound(),
+        "the untouched copy is sound"
+    );
 }

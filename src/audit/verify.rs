@@ -107,7 +107,8 @@ pub fn verify(dir: &Path) -> io::Result<Verification> {
 
 pub(crate) fn verify_storage(storage: &dyn Storage) -> io::Result<Verification> {
     let checkpoint = checkpoint(storage)?;
-    let segments = segments(storage)?;
+    let mut segments = segments(storage)?;
+    segments.retain(|segment| !segment.is_superseded());
     let first = segments.first().and_then(|segment| segment.header.as_ref());
     let log_id = checkpoint
         .as_ref()
@@ -170,7 +171,7 @@ impl Check {
         for step in Frames::new(bytes, HEADER_BYTES) {
             match step {
                 Step::Damage { offset, bytes, .. } => damage = damage.or(Some((offset, bytes))),
-                Step::Frame { frame, .. } if frame.sequence >= segment.end => return,
+                Step::Frame { frame, .. } if frame.sequence >= segment.end => break,
                 Step::Frame { offset, frame } => {
                     if std::mem::take(&mut headless) {
                         self.bad(segment.ordinal, 0, self.next(), BadReason::Header);
@@ -188,7 +189,9 @@ impl Check {
         let Some((at, length)) = damage else {
             return;
         };
-        let vouched = self.anchor.is_some_and(|(sequence, _)| sequence >= self.next());
+        let vouched = self
+            .anchor
+            .is_some_and(|(sequence, _)| sequence >= self.next());
         if is_last && !vouched {
             self.seen.tail_bytes = length as u64;
         } else if !complete {
@@ -201,7 +204,12 @@ impl Check {
             return;
         };
         if self.log_id.is_some_and(|log_id| log_id != header.log_id) {
-            return self.bad(segment.ordinal, 0, header.first_sequence, BadReason::Foreign);
+            return self.bad(
+                segment.ordinal,
+                0,
+                header.first_sequence,
+                BadReason::Foreign,
+            );
         }
         let before = header.first_sequence.saturating_sub(1);
         match self.last {

@@ -125,14 +125,14 @@ impl Scene<'_> {
         for (plan, key) in self.keys {
             writeln!(out, "  key {plan:11} {key}")?;
         }
-        let query = format!("http://{gateway}/v1/graphs/movies/query");
+        let query = format!("http://{gateway}/v1/graphs/social/query");
         let json = "-H 'Content-Type: application/json'";
         writeln!(out, "\n# an allowed query: 200 with rows")?;
-        writeln!(out, "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (m:Movie) WHERE m.released > $year RETURN m.title, m.released LIMIT 5\",\"parameters\":{{\"year\":1999}}}}'")?;
+        writeln!(out, "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (p:Person) WHERE p.age > $age RETURN p.name, p.age LIMIT 5\",\"parameters\":{{\"age\":40}}}}'")?;
         writeln!(out, "\n# no key: 401")?;
         writeln!(out, "curl -i http://{gateway}/v1/graphs")?;
         writeln!(out, "\n# a blocked injection: 403 with a decision_id")?;
-        writeln!(out, "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (u:User) WHERE u.name = '\\'''\\'' OR 1=1 RETURN u //'\\'' RETURN u\"}}'")?;
+        writeln!(out, "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (p:Person) WHERE p.name = '\\'''\\'' OR 1=1 RETURN p //'\\'' RETURN p\"}}'")?;
         writeln!(out, "\n# what the audit trail holds of it, and why it was blocked")?;
         writeln!(out, "curl -s 'http://{admin}/audit/events?limit=3'")?;
         writeln!(out, "curl -s http://{admin}/explain/DECISION_ID")?;

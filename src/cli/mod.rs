@@ -13,7 +13,6 @@ use clap::{Parser, Subcommand};
 
 use crate::diagnostic::Diagnostic;
 use crate::keys::{self, KeysCommand};
-use crate::notes;
 use crate::serve::{self, ServeError};
 
 /// Wrong arguments (sysexits.h `EX_USAGE`).
@@ -152,7 +151,7 @@ fn run_keys(
     data_dir: &std::path::Path,
     out: &mut dyn Write,
 ) -> Result<Outcome, CliError> {
-    let changes = keys::run(command, data_dir, out).map_err(CliError::runtime)?;
-    notes::spool_key_changes(data_dir, &changes)?;
+    // The store journals the changes; the gateway takes them over into the audit log.
+    keys::run(command, data_dir, out).map_err(CliError::runtime)?;
     Ok(Outcome::Done)
 }

@@ -6,37 +6,74 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::Method;
+
 use super::file::FileShape;
 use super::findings::Findings;
 use super::model::{Cluster, Config, Durability, Kind, LogLevel, Otherwise, Protocol, WhenFull};
 use super::placed::Placed;
+use crate::policy::route::RouteMatch;
 
 /// Every id of advice and what it means.
 pub const ADVICE: &[(&str, &str)] = &[
-    ("A101", "the admin listener is reachable from other machines and asks for no token"),
+    (
+        "A101",
+        "the admin listener is reachable from other machines and asks for no token",
+    ),
     ("A102", "a token is short enough to be guessed"),
-    ("A103", "a listener takes API keys in clear text from other machines"),
-    ("A104", "a range of trusted proxies is so broad that clients may forge their address"),
+    (
+        "A103",
+        "a listener takes API keys in clear text from other machines",
+    ),
+    (
+        "A104",
+        "a range of trusted proxies is so broad that clients may forge their address",
+    ),
     ("A105", "one address may take every connection"),
-    ("A106", "failed authentications of an address are not limited"),
+    (
+        "A106",
+        "failed authentications of an address are not limited",
+    ),
     ("A107", "a plan has no limit at all"),
     ("A108", "a cluster has no health check"),
     ("A109", "an upstream may be silent for more than a minute"),
-    ("A110", "requests travel to an upstream on a public address in clear text"),
+    (
+        "A110",
+        "requests travel to an upstream on a public address in clear text",
+    ),
     ("A111", "bodies may be forwarded uninspected"),
-    ("A112", "a query route does not say where the graph id stands"),
-    ("A113", "a query route does not say where the query text stands"),
+    (
+        "A112",
+        "a query route does not say where the graph id stands",
+    ),
+    (
+        "A113",
+        "a query route does not say where the query text stands",
+    ),
     ("A114", "a catch-all route forwards paths nobody has named"),
     ("A115", "a route is served without an API key"),
-    ("A116", "a route asks for no scope: every valid key may use it"),
+    (
+        "A116",
+        "a route asks for no scope: every valid key may use it",
+    ),
     ("A117", "rules are disabled"),
-    ("A118", "audit events of answered requests may be lost when the process crashes"),
+    (
+        "A118",
+        "audit events of answered requests may be lost when the process crashes",
+    ),
     ("A119", "a full audit log drops its oldest events"),
     ("A120", "spans go nowhere"),
     ("A121", "every request is traced"),
     ("A122", "debug logs are written for every request"),
-    ("A123", "the data folder is relative to the configuration file"),
+    (
+        "A123",
+        "the data folder is relative to the configuration file",
+    ),
     ("A124", "a body's stall deadline can never be reached"),
+    (
+        "A125",
+        "a route of one host takes paths that another route refuses for every host",
+    ),
 ];
 
 /// Tokens of fewer bytes are called short.
@@ -56,6 +93,7 @@ pub(super) fn give(config: &Config, findings: &mut Findings) {
     adviser.on_clusters();
     adviser.on_inspection();
     adviser.on_routes();
+    adviser.on_refusals();
     adviser.on_records();
 }
 
@@ -70,21 +108,35 @@ impl Adviser<'_> {
     fn say<T>(&mut self, id: &'static str, at: &Placed<T>, section: &str, hint: &str) {
         let meaning = ADVICE.iter().find(|(known, _)| *known == id);
         let meaning = meaning.map_or("", |(_, meaning)| meaning);
-        let path = if at.stands_in_file() { &at.path } else { section };
+        let path = if at.stands_in_file() {
+            &at.path
+        } else {
+            section
+        };
         self.findings.advise(id, at.spot(), path, meaning, hint);
     }
 
     fn on_access(&mut self) {
         let (admin, shape) = (&self.config.admin, &self.file.admin.value);
         if admin.token.is_none() && !admin.address.ip().is_loopback() {
-            self.say("A101", &shape.address, "admin", "set admin.token_file, or listen on 127.0.0.1");
+            self.say(
+                "A101",
+                &shape.address,
+                "admin",
+                "set admin.token_file, or listen on 127.0.0.1",
+            );
         }
         if let Some(token) = &admin.token
             && token.expose().len() < TOKEN_BYTES_FEW
         {
             let at = shape.token_file.as_ref().or(shape.token.as_ref());
             if let Some(at) = at {
-                self.say("A102", at, "admin", "take 32 random bytes, such as of `openssl rand -hex 32`");
+                self.say(
+                    "A102",
+                    at,
+                    "admin",
+                    "take 32 random bytes, such as of `openssl rand -hex 32`",
+                );
             }
         }
         for (listener, shape) in self.config.listeners.iter().zip(&self.file.listeners.value) {
@@ -96,12 +148,20 @@ impl Adviser<'_> {
     }
 
     fn on_clients(&mut self) {
-        for (network, shape) in
-            self.config.trusted_proxies.iter().zip(&self.file.trusted_proxies.value)
+        for (network, shape) in self
+            .config
+            .trusted_proxies
+            .iter()
+            .zip(&self.file.trusted_proxies.value)
         {
             let narrow_enough = if network.addr().is_ipv4() { 8 } else { 16 };
             if network.prefix_len() < narrow_enough {
-                self.say("A104", shape, "trusted_proxies", "name the proxies' own networks");
+                self.say(
+                    "A104",
+                    shape,
+                    "trusted_proxies",
+                    "name the proxies' own networks",
+                );
             }
         }
         let (protocol, shape) = (&self.config.protocol, &self.file.protocol.value);
@@ -115,7 +175,12 @@ impl Adviser<'_> {
         }
         if self.config.auth.failures_per_minute_max.is_none() {
             let at = &self.file.auth.value.failures_per_minute_max;
-            self.say("A106", at, "auth", "600 a minute stop guessing and spare shared addresses");
+            self.say(
+                "A106",
+                at,
+                "auth",
+                "600 a minute stop guessing and spare shared addresses",
+            );
         }
         for (plan, shape) in self.config.plans.iter().zip(&self.file.plans.value) {
             let limited = plan.requests_per_second.is_some()
@@ -138,11 +203,17 @@ impl Adviser<'_> {
                 self.say("A108", &shape.name, "clusters", hint);
             }
             if cluster.read_timeout > READ_TIMEOUT_LONG {
-                let hint = "keep read_timeout_ms at 60000 or below, and let single routes have more";
+                let hint =
+                    "keep read_timeout_ms at 60000 or below, and let single routes have more";
                 self.say("A109", &shape.read_timeout_ms, "clusters", hint);
             }
             if cluster.tls.is_none() && leaves_the_site(cluster) {
-                self.say("A110", &shape.endpoints, "clusters", "add tls with the server's name");
+                self.say(
+                    "A110",
+                    &shape.endpoints,
+                    "clusters",
+                    "add tls with the server's name",
+                );
             }
         }
     }
@@ -185,13 +256,44 @@ impl Adviser<'_> {
                 let hint = "no plan limits it and no caller is in its audit events";
                 self.say("A115", &shape.public, "routes", hint);
             } else if route.scopes.is_empty() {
-                self.say("A116", &shape.name, "routes", "add scopes, such as [graph:read]");
+                self.say(
+                    "A116",
+                    &shape.name,
+                    "routes",
+                    "add scopes, such as [graph:read]",
+                );
             }
-            if route.read_timeout.is_some_and(|timeout| timeout > READ_TIMEOUT_LONG)
+            if route
+                .read_timeout
+                .is_some_and(|timeout| timeout > READ_TIMEOUT_LONG)
                 && let Some(at) = &shape.read_timeout_ms
             {
                 let hint = "a request may hold its connection and its concurrency for that long";
                 self.say("A109", at, "routes", hint);
+            }
+        }
+    }
+
+    /// A route of the request's host beats one of any host, a refusal included.
+    fn on_refusals(&mut self) {
+        let routes = &self.config.routes;
+        let mut hosts: Vec<&str> = routes.iter().filter_map(|r| r.host.as_deref()).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        for refusal in routes.iter().filter(|r| r.refuse && r.host.is_none()) {
+            let method = refusal.methods.as_ref().and_then(|methods| methods.first());
+            let (path, method) = (refusal.path.a_path(), method.unwrap_or(&Method::GET));
+            for host in &hosts {
+                let found = self.config.router.find(Some(host), &path, method);
+                let RouteMatch::Found { route, .. } = found else {
+                    continue;
+                };
+                if routes.get(route).is_some_and(|route| !route.refuse)
+                    && let Some(shape) = self.file.routes.value.get(route)
+                {
+                    let hint = format!("refuse {} for host {host}, too", refusal.endpoint);
+                    self.say("A125", &shape.value.path, "routes", &hint);
+                }
             }
         }
     }
@@ -204,15 +306,30 @@ impl Adviser<'_> {
         }
         let audit = &file.audit.value;
         if self.config.audit.durability == Durability::Relaxed {
-            self.say("A118", &audit.durability, "audit", "written costs little and survives crashes");
+            self.say(
+                "A118",
+                &audit.durability,
+                "audit",
+                "written costs little and survives crashes",
+            );
         }
         if self.config.audit.when_full == WhenFull::DropOldest {
-            self.say("A119", &audit.when_full, "audit", "ship the log to a sink, and watch rg_audit_log_bytes");
+            self.say(
+                "A119",
+                &audit.when_full,
+                "audit",
+                "ship the log to a sink, and watch rg_audit_log_bytes",
+            );
         }
         let telemetry = &file.telemetry.value;
         match &telemetry.traces {
             None => {
-                self.say("A120", &file.telemetry, "telemetry", "set telemetry.traces.otlp_endpoint");
+                self.say(
+                    "A120",
+                    &file.telemetry,
+                    "telemetry",
+                    "set telemetry.traces.otlp_endpoint",
+                );
             }
             Some(traces) if traces.value.sample_ratio.value >= 1.0 => {
                 let at = &traces.value.sample_ratio;
@@ -235,9 +352,10 @@ impl Adviser<'_> {
 fn leaves_the_site(cluster: &Cluster) -> bool {
     let on_site = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     };
-    cluster.endpoints.iter().any(|endpoint| !on_site(endpoint.address.ip()))
+    cluster
+        .endpoints
+        .iter()
+        .any(|endpoint| !on_site(endpoint.address.ip()))
 }

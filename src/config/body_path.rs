@@ -46,7 +46,10 @@ impl FromStr for BodyPath {
         if steps.len() > STEPS_MAX {
             return Err(BodyPathError::TooDeep);
         }
-        if steps.iter().any(|step| step.is_empty() || !step.chars().all(may_stand)) {
+        if steps
+            .iter()
+            .any(|step| step.is_empty() || !step.chars().all(may_stand))
+        {
             return Err(BodyPathError::Step);
         }
         Ok(Self {
@@ -69,7 +72,10 @@ mod tests {
     #[test]
     fn a_path_steps_down_from_the_root() {
         let path: BodyPath = "$.statements.0.text".parse().unwrap();
-        assert_eq!(path.steps().collect::<Vec<_>>(), ["statements", "0", "text"]);
+        assert_eq!(
+            path.steps().collect::<Vec<_>>(),
+            ["statements", "0", "text"]
+        );
         assert_eq!(path.to_string(), "$.statements.0.text");
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Place};
 
-/// Errors and advice kept of one run each; the rest is counted.
+/// Errors and advice kept of one run each; further errors are counted, further advice is not given.
 const FINDINGS_MAX: usize = 200;
 /// Characters of a wrong value shown in a message.
 const SHOWN_CHARS_MAX: usize = 80;
@@ -59,7 +59,7 @@ impl Findings {
         self.keep_error(error);
     }
 
-    /// Reports a value that runs but should be known about.
+    /// Reports a value that runs but should be known about; once, however many inherit it.
     pub(super) fn advise(
         &mut self,
         id: &'static str,
@@ -68,9 +68,9 @@ impl Findings {
         reason: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        if self.advice.len() < FINDINGS_MAX {
-            let advice = Diagnostic::advice(id, self.place(spot), path, reason);
-            self.advice.push(advice.hint(hint));
+        let advice = Diagnostic::advice(id, self.place(spot), path, reason).hint(hint);
+        if self.advice.len() < FINDINGS_MAX && !self.advice.contains(&advice) {
+            self.advice.push(advice);
         }
     }
 

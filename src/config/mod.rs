@@ -20,6 +20,8 @@ mod model;
 mod placed;
 mod schema;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::fs::File;
@@ -38,8 +40,8 @@ pub use self::model::{
 };
 use crate::diagnostic::{Diagnostic, Place};
 
-/// Size of a configuration file; some 10,000 routes.
-pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Size of a configuration file; some 5,000 routes.
+pub const FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A configuration that may run, and what should be known about it.
 #[derive(Clone, Debug)]
@@ -87,11 +89,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
 /// # Errors
 ///
 /// Every wrong key and value, in file order; at least one.
-pub fn compile(
-    file_name: &str,
-    text: &str,
-    base_dir: &Path,
-) -> Result<Loaded, Vec<Diagnostic>> {
+pub fn compile(file_name: &str, text: &str, base_dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     let mut findings = Findings::of(file_name);
     let config = read_file_shape(text, &mut findings)
         .and_then(|file| compile::compile(file, base_dir, &mut findings));
@@ -139,7 +137,11 @@ fn read_file_shape(text: &str, findings: &mut Findings) -> Option<FileShape> {
         Ok(file) => Some(file),
         Err(error) => {
             // The schema and the structs come from one source; should they ever disagree, nothing starts.
-            findings.error(Spot::FILE_START, "", format!("cannot be understood: {error}"));
+            findings.error(
+                Spot::FILE_START,
+                "",
+                format!("cannot be understood: {error}"),
+            );
             None
         }
     }
@@ -152,7 +154,9 @@ fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(bytes_max)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     file.by_ref().take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > bytes_max {
         return Err(io::Error::other(format!("larger than {bytes_max} bytes")));
@@ -163,7 +167,10 @@ fn read_bounded(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
 /// The place after these bytes.
 fn end_of(bytes: &[u8]) -> Spot {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1);
-    let last_line = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let last_line = bytes
+        .rsplit(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     Spot {
         line: count(bytes.iter().filter(|byte| **byte == b'\n').count()),
         column: count(String::from_utf8_lossy(last_line).chars().count()),

@@ -11,7 +11,10 @@ use super::file::FileShape;
 pub(super) static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
-    let mut schema = settings.into_generator().into_root_schema_for::<FileShape>().to_value();
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<FileShape>()
+        .to_value();
     tidy(&mut schema);
     schema
 });
@@ -68,5 +71,97 @@ fn unwrap_option(object: &mut Map<String, Json>) {
     }
     if let Some(Json::Array(words)) = object.get_mut("enum") {
         words.retain(|word| !word.is_null());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `shape` enforces, and what only describes.
+    const KEYWORDS: &[&str] = &[
+        "$schema",
+        "additionalProperties",
+        "const",
+        "default",
+        "description",
+        "enum",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minProperties",
+        "minimum",
+        "oneOf",
+        "properties",
+        "required",
+        "title",
+        "type",
+        "writeOnly",
+    ];
+
+    /// Calls `look` with every schema in a schema.
+    fn visit(schema: &Json, path: &str, look: &mut dyn FnMut(&Json, &str)) {
+        look(schema, path);
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            visit(property, &format!("{path}.{key}"), look);
+        }
+        for branch in schema["oneOf"].as_array().into_iter().flatten() {
+            visit(branch, path, look);
+        }
+        if let Some(items) = schema.get("items") {
+            visit(items, &format!("{path}[]"), look);
+        }
+    }
+
+    #[test]
+    fn the_schema_has_no_keyword_that_is_not_enforced() {
+        visit(&SCHEMA, "", &mut |schema, path| {
+            for (keyword, _) in schema.as_object().unwrap() {
+                assert!(KEYWORDS.contains(&keyword.as_str()), "{path}: {keyword}");
+            }
+        });
+    }
+
+    #[test]
+    fn every_key_is_described_and_every_number_bounded() {
+        visit(&SCHEMA, "", &mut |schema, path| {
+            for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+                let described = property["description"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty());
+                assert!(described, "{path}.{key}");
+            }
+            let numeric = schema["type"] == "integer" || schema["type"] == "number";
+            assert!(
+                !numeric || schema["maximum"].is_number(),
+                "{path} has no maximum"
+            );
+            let list = schema["type"] == "array";
+            assert!(
+                !list || schema["maxItems"].is_number(),
+                "{path} has no bound"
+            );
+            let mapping = schema["type"] == "object";
+            assert!(
+                !mapping || schema["additionalProperties"] == false,
+                "{path} is open"
+            );
+        });
+    }
+
+    #[test]
+    fn a_default_is_allowed_by_its_own_schema() {
+        visit(&SCHEMA, "", &mut |schema, path| {
+            let Some(default) = schema["default"].as_f64() else {
+                return;
+            };
+            let fits = schema["minimum"].as_f64().is_none_or(|min| min <= default)
+                && schema["maximum"].as_f64().is_none_or(|max| default <= max);
+            assert!(fits, "{path}: {default}");
+        });
     }
 }

@@ -14,6 +14,9 @@ use super::placed::{entry_path, item_path};
 use super::tree::{Key, Node, Value};
 use crate::diagnostic::did_you_mean;
 
+/// Longer keys are compared with none of the known ones.
+const KEY_BYTES_MAX: usize = 64;
+
 /// Reports and strikes whatever of `node` the schema does not allow.
 ///
 /// The recursion is as deep as the schema, which is not recursive.
@@ -80,8 +83,15 @@ fn report_unknown<'s>(
     path: &str,
     findings: &mut Findings,
 ) -> Option<&'s str> {
-    let known = || properties.into_iter().flatten().map(|(key, _)| key.as_str());
-    let meant = did_you_mean(&key.text, known());
+    let known = || {
+        properties
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.as_str())
+    };
+    // A longer key is no slip of the finger, and comparing it is not free.
+    let mistyped = Some(key.text.as_str()).filter(|key| key.len() <= KEY_BYTES_MAX);
+    let meant = mistyped.and_then(|key| did_you_mean(key, known()));
     let hint = match meant {
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("known keys are {}", known().collect::<Vec<_>>().join(", ")),
@@ -91,13 +101,7 @@ fn report_unknown<'s>(
     meant
 }
 
-fn check_items(
-    node: &Node,
-    items: &[Node],
-    schema: &Json,
-    path: &str,
-    findings: &mut Findings,
-) {
+fn check_items(node: &Node, items: &[Node], schema: &Json, path: &str, findings: &mut Findings) {
     if let Some(min) = bound(schema, "minItems")
         && items.len() < min
     {
@@ -139,7 +143,10 @@ fn check_scalar(value: &Value, schema: &Json) -> Result<(), Wrong> {
         (Some("string") | None, Value::Text(text)) => check_text(text, schema),
         (Some("integer" | "number"), Value::Whole(whole)) => {
             // Bounds are far below 2^53, where f64 is exact; a value beyond stays beyond.
-            #[expect(clippy::cast_precision_loss, reason = "only compared with small bounds")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "only compared with small bounds"
+            )]
             check_range(*whole as f64, schema)
         }
         (Some("number"), Value::Float(float)) => check_range(*float, schema),
@@ -170,13 +177,21 @@ fn check_range(number: f64, schema: &Json) -> Result<(), Wrong> {
     let (min, max) = (limit("minimum"), limit("maximum"));
     // Written so that NaN is in no range.
     let fits = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
-    if fits { Ok(()) } else { Err(Wrong::Range(min, max)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Wrong::Range(min, max))
+    }
 }
 
 impl Wrong {
     fn report(self, node: &Node, schema: &Json, path: &str, findings: &mut Findings) {
         let secret = schema.get("writeOnly").and_then(Json::as_bool) == Some(true);
-        let got = if secret { "[redacted]".to_owned() } else { describe(&node.value) };
+        let got = if secret {
+            "[redacted]".to_owned()
+        } else {
+            describe(&node.value)
+        };
         let (reason, hint) = match self {
             Self::Type(expected) => {
                 let hint = type_hint(node, expected).filter(|_| !secret);
@@ -192,12 +207,11 @@ impl Wrong {
             }
             Self::Range(Some(min), Some(max)) => (format!("must be {min} to {max}: {got}"), None),
             Self::Range(Some(min), None) => (format!("must be at least {min}: {got}"), None),
-            Self::Range(None, max) => {
-                (format!("must be at most {}: {got}", max.unwrap_or(f64::MAX)), None)
-            }
-            Self::Length(min, max) => {
-                (format!("must have {min} to {max} characters: {got}"), None)
-            }
+            Self::Range(None, max) => (
+                format!("must be at most {}: {got}", max.unwrap_or(f64::MAX)),
+                None,
+            ),
+            Self::Length(min, max) => (format!("must have {min} to {max} characters: {got}"), None),
         };
         let spot: Spot = node.spot;
         match hint {
@@ -214,7 +228,9 @@ fn type_hint(node: &Node, expected: &str) -> Option<String> {
         Value::Whole(_) | Value::Float(_) | Value::Bool(_) if expected == "text" => {
             Some("put it in quotes".to_owned())
         }
-        Value::Text(_) if expected == "a list" => Some("write [value], or one `- value` a line".to_owned()),
+        Value::Text(_) if expected == "a list" => {
+            Some("write [value], or one `- value` a line".to_owned())
+        }
         Value::Text(text) if expected == "a whole number" && text.parse::<u64>().is_ok() => {
             Some("write it without quotes".to_owned())
         }
@@ -247,7 +263,11 @@ fn describe(value: &Value) -> String {
 
 /// The words a value may be: `enum`, or `oneOf` of described constants.
 fn choices(schema: &Json) -> Vec<&str> {
-    let described = schema.get("oneOf").and_then(Json::as_array).into_iter().flatten();
+    let described = schema
+        .get("oneOf")
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten();
     let described = described.flat_map(|branch| {
         let constant = branch.get("const").and_then(Json::as_str);
         constant.into_iter().chain(strings(branch, "enum"))
@@ -260,7 +280,11 @@ fn owned(words: Vec<&str>) -> Vec<String> {
 }
 
 fn strings<'s>(schema: &'s Json, key: &str) -> impl Iterator<Item = &'s str> {
-    let list = schema.get(key).and_then(Json::as_array).into_iter().flatten();
+    let list = schema
+        .get(key)
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten();
     list.filter_map(Json::as_str)
 }
 

@@ -14,8 +14,8 @@ use super::findings::{Findings, Spot, shown};
 
 /// Nested lists and mappings; the deepest key of the file shape stands at 6.
 const DEPTH_MAX: usize = 16;
-/// Keys and values of one file, aliases expanded. Some 10,000 routes.
-const NODES_MAX: usize = 200_000;
+/// Keys and values of one file, aliases expanded. Some 5,000 routes.
+const NODES_MAX: usize = 100_000;
 /// Anchors, aliases and merge keys of one file.
 const ALIASES_MAX: usize = 1_000;
 /// Keys and values that aliases stand for, all together.
@@ -123,7 +123,9 @@ fn in_our_words(cause: &str) -> Option<String> {
         Some(format!("must have at most {ALIASED_NODES_MAX} {what}"))
     } else if cause.starts_with("recursive references") {
         Some("an alias must not stand within its own anchor".to_owned())
-    } else if cause.starts_with("expected string scalar") {
+    } else if cause.starts_with("expected string scalar")
+        || cause.starts_with("cannot deserialize null")
+    {
         // The tree asks for text only where a key stands.
         Some("every key must be text".to_owned())
     } else {

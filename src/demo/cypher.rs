@@ -6,7 +6,7 @@
 //!   [ORDER BY column [DESC]] [LIMIT n]
 //! CREATE (a:Label {key: value, …})
 //! ```
-//! A value is a string, number, `true`, `false`, `null` or `$parameter`; `op` one of
+//! A value is a string (without escapes), number, `true`, `false`, `null` or `$parameter`; `op` one of
 //! `= <> < <= > >= CONTAINS`. Everything else is refused with what was expected.
 
 use std::iter::Peekable;
@@ -98,32 +98,40 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             found.push(Token::Literal(string.into()));
             end + 2
         } else {
-            let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
-            let decimal = |c: char| c.is_ascii_digit() || c == '.';
-            let is_number = first.is_ascii_digit() || first == '-';
-            let end = rest.char_indices().skip(1).find(|(_, c)| {
-                !(if is_number {
-                    decimal(*c)
-                } else {
-                    part_of_word(*c)
-                })
-            });
-            let word = rest
-                .get(..end.map_or(rest.len(), |(at, _)| at))
-                .unwrap_or_default();
-            if !is_number && !part_of_word(first) {
-                return Err(format!("unexpected character: {first}"));
-            }
-            found.push(match serde_json::from_str(&word.to_ascii_lowercase()) {
-                Ok(literal) => Token::Literal(literal),
-                Err(_) if is_number => return Err(format!("not a number: {word}")),
-                Err(_) => Token::Word(word.to_owned()),
-            });
-            word.len()
+            let (token, length) = word_or_number(rest, first)?;
+            found.push(token);
+            length
         };
         rest = rest.get(length..).unwrap_or_default().trim_start();
     }
     Ok(found)
+}
+
+/// The word, literal name or number that `text` begins with, and its length in bytes.
+fn word_or_number(text: &str, first: char) -> Result<(Token, usize), String> {
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let part_of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let is_number = first.is_ascii_digit() || first == '-';
+    if !is_number && !part_of_word(first) {
+        return Err(format!("unexpected character: {first}"));
+    }
+    let belongs = |c| {
+        if is_number {
+            part_of_number(c)
+        } else {
+            part_of_word(c)
+        }
+    };
+    let first_bytes = first.len_utf8();
+    let tail = text.get(first_bytes..).unwrap_or_default();
+    let length = first_bytes + tail.find(|c| !belongs(c)).unwrap_or(tail.len());
+    let word = text.get(..length).unwrap_or_default();
+    let token = match serde_json::from_str(&word.to_ascii_lowercase()) {
+        Ok(literal) => Token::Literal(literal),
+        Err(_) if is_number => return Err(format!("not a number: {word}")),
+        Err(_) => Token::Word(word.to_owned()),
+    };
+    Ok((token, length))
 }
 
 /// Reads a statement; the error says what was expected.

@@ -67,8 +67,14 @@ impl<'a> Change<'a> {
         Digest::of(self.pepper, key.as_bytes())
     }
 
+    /// The key of an id, without a suspension that has ended by itself.
     pub(super) fn find(&self, id: KeyId) -> Result<KeyRecord> {
-        find(&self.db, id)
+        let mut record = find(&self.db, id)?;
+        let now = self.now.unix_micros;
+        record.suspension = record
+            .suspension
+            .filter(|suspension| suspension.until_micros.is_none_or(|until| now < until));
+        Ok(record)
     }
 
     pub(super) fn has_id(&self, id: KeyId) -> Result<bool> {

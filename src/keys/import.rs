@@ -135,29 +135,8 @@ impl KeyStore {
         self.import(now, || {
             loop {
                 line += 1;
-                let wrong = |reason: String| ImportError {
-                    line,
-                    column: 1,
-                    reason,
-                };
-                let mut text = String::new();
-                match (&mut input).take(LINE_BYTES_MAX).read_line(&mut text) {
-                    Ok(0) => return Next::End,
-                    Ok(_) if text.trim().is_empty() || text.starts_with('#') => {}
-                    Ok(_)
-                        if u64::try_from(text.len()).is_ok_and(|bytes| bytes < LINE_BYTES_MAX) =>
-                    {
-                        return line_row(&text, defaults)
-                            .map_err(wrong)
-                            .map(|row| Row { line, ..row })
-                            .into();
-                    }
-                    Ok(_) => {
-                        return Next::Unreadable(wrong(format!(
-                            "a line of {LINE_BYTES_MAX} bytes or more"
-                        )));
-                    }
-                    Err(cause) => return Next::Unreadable(wrong(cause.to_string())),
+                if let Some(next) = next_line(&mut input, line, defaults) {
+                    return next;
                 }
             }
         })
@@ -169,6 +148,7 @@ impl KeyStore {
     ///
     /// `Invalid` for a key or terms that cannot be; an unwritable store.
     pub fn import_key(&mut self, key: &str, terms: KeyTerms, now: Now) -> Result<ImportReport> {
+        terms.check()?;
         let mut row = Some(Row {
             key: key.to_owned(),
             terms,
@@ -338,7 +318,37 @@ fn grant<T: FromStr<Err = GrantError>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|cause: GrantError| cause.to_string())
 }
 
-fn line_row(text: &str, defaults: &KeyTerms) -> Result<Row, String> {
+/// What a line of `client key` says; `None` for one that is passed over.
+fn next_line(input: &mut impl BufRead, line: u64, defaults: &KeyTerms) -> Option<Next> {
+    let wrong = |reason: String| ImportError {
+        line,
+        column: 1,
+        reason,
+    };
+    let mut text = String::new();
+    match input.take(LINE_BYTES_MAX).read_line(&mut text) {
+        Ok(0) => return Some(Next::End),
+        Ok(_) => {}
+        Err(cause) => return Some(Next::Unreadable(wrong(cause.to_string()))),
+    }
+    if u64::try_from(text.len()).is_ok_and(|bytes| bytes >= LINE_BYTES_MAX) {
+        let reason = format!("a line of {LINE_BYTES_MAX} bytes or more");
+        return Some(Next::Unreadable(wrong(reason)));
+    }
+    let text = text.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return None;
+    }
+    let row = client_and_key(text, defaults).map(|(key, terms)| Row {
+        key,
+        terms,
+        line,
+        column: 1,
+    });
+    Some(row.map_err(wrong).into())
+}
+
+fn client_and_key(text: &str, defaults: &KeyTerms) -> Result<(String, KeyTerms), String> {
     let mut words = text.split_ascii_whitespace();
     let (Some(client), Some(key), None) = (words.next(), words.next(), words.next()) else {
         return Err("not of the form: client key".into());
@@ -349,12 +359,7 @@ fn line_row(text: &str, defaults: &KeyTerms) -> Result<Row, String> {
         ..defaults.clone()
     };
     terms.check().map_err(|cause| cause.to_string())?;
-    Ok(Row {
-        key: key.to_owned(),
-        terms,
-        line: 1,
-        column: 1,
-    })
+    Ok((key.to_owned(), terms))
 }
 
 /// Takes one key, unless the store has it.

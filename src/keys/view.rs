@@ -159,12 +159,15 @@ impl KeyView {
             .map(|entry| Arc::clone(&entry.caller))
     }
 
-    /// Keys accepted now, by plan. Looks at every key: for a scrape, not for a request.
+    /// Keys accepted now, by plan; 0 for a plan whose keys are all over. Looks at every key: for a
+    /// scrape, not for a request.
     pub fn active_by_plan(&self, now: Now) -> BTreeMap<Arc<str>, u64> {
         let mut counts = BTreeMap::new();
-        for (_, entry) in &self.by_id.pin() {
-            if entry.caller.is_active(now) {
-                *counts.entry(Arc::clone(&entry.caller.plan)).or_insert(0) += 1;
+        for (_, Entry { caller, .. }) in &self.by_id.pin() {
+            let active = u64::from(caller.is_active(now));
+            match counts.get_mut(&caller.plan) {
+                Some(count) => *count += active,
+                None => _ = counts.insert(Arc::clone(&caller.plan), active),
             }
         }
         counts

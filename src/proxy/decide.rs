@@ -15,8 +15,9 @@ use super::body;
 use super::context::{Coverage, Permit, RequestContext};
 use crate::app::App;
 use crate::config::{Otherwise, Source};
+use crate::now::Now;
 use crate::policy::auth::{self, AuthRefusal, Need};
-use crate::policy::hygiene::{self, CanonicalPath};
+use crate::policy::hygiene::{self, CanonicalPath, Violation};
 use crate::policy::limits::Subject;
 use crate::policy::refusal::Refusal;
 use crate::policy::route::RouteMatch;
@@ -151,15 +152,23 @@ fn authenticate(app: &App, session: &Session, ctx: &mut RequestContext) -> Resul
         failures.admit(address, ctx.now).map_err(Refusal::Limited)?;
     }
     let opaque = ctx.snapshot.config.auth.opaque_keys;
-    let known = auth::present(&request.headers, request.uri.query())
-        .and_then(|presented| app.keys.authenticate(presented.key, opaque));
+    let presented = auth::present(&request.headers, request.uri.query());
+    let auth_type = match &presented {
+        Ok(presented) if auth::has_our_prefix(presented.key) => AuthType::ApiKey,
+        Ok(_) => AuthType::Opaque,
+        Err(AuthRefusal::Missing) => AuthType::None,
+        Err(_) => AuthType::ApiKey,
+    };
+    let known = presented.and_then(|presented| app.keys.authenticate(presented.key, opaque));
     let caller = match known {
         Ok(caller) => caller,
         Err(refusal) => {
-            if let Some(failures) = &app.failures {
+            if let Some(failures) = &app.failures
+                && refusal.is_failed_authentication()
+            {
                 failures.record_failure(address, ctx.now);
             }
-            app.metrics.auth_attempt(AuthResult::Failure, attempted(&refusal));
+            app.metrics.auth_attempt(AuthResult::Failure, auth_type);
             return Err(Refusal::Auth(refusal));
         }
     };
@@ -171,19 +180,11 @@ fn authenticate(app: &App, session: &Session, ctx: &mut RequestContext) -> Resul
         client: address,
     };
     auth::authorise(&caller, &need, ctx.now).map_err(|refusal| {
-        app.metrics.auth_attempt(AuthResult::Failure, AuthType::ApiKey);
+        app.metrics.auth_attempt(AuthResult::Failure, auth_type);
         Refusal::Auth(refusal)
     })?;
-    app.metrics.auth_attempt(AuthResult::Success, AuthType::ApiKey);
+    app.metrics.auth_attempt(AuthResult::Success, auth_type);
     app.penalties.check(&caller, address, ctx.now)
-}
-
-/// What was presented, as far as a failure tells.
-fn attempted(refusal: &AuthRefusal) -> AuthType {
-    match refusal {
-        AuthRefusal::Missing => AuthType::None,
-        _ => AuthType::ApiKey,
-    }
 }
 
 /// Finds the graph where the route says it stands, when that is neither path nor body.
@@ -253,6 +254,10 @@ async fn inspect(
     if length.is_some_and(|length| length > hard_max) {
         return Err(Refusal::BodyTooLarge { max: hard_max });
     }
+    if length == Some(0) && session.is_http2() {
+        // HTTP/2 frames a body by itself; what a length of 0 denies must not be there.
+        return no_body(app, session, ctx).await;
+    }
     if session.is_upgrade_req() || session.is_body_empty() {
         ctx.body.release();
         return judge(app, session, ctx, &[]);
@@ -263,13 +268,13 @@ async fn inspect(
     if over && inspection.on_oversize == Otherwise::Refuse {
         return Err(Refusal::UninspectableBody { max: inspected_max });
     }
-    if !body::fits_read_ahead(length) {
-        // The rest is held back in `request_body_filter`.
-        return judge(app, session, ctx, &[]);
-    }
     if session.req_header().headers.contains_key(EXPECT) {
         let continued = session.write_continue_response().await;
         continued.map_err(|_| Refusal::ClientGone)?;
+    }
+    if !body::fits_read_ahead(length) {
+        // The rest is held back in `request_body_filter`.
+        return judge(app, session, ctx, &[]);
     }
     let within = ctx.snapshot.config.protocol.body_timeout;
     let whole = body::read_ahead(session, length.unwrap_or(0), within)
@@ -279,6 +284,19 @@ async fn inspect(
     ctx.coverage = Coverage::Complete;
     ctx.body.release();
     Ok(())
+}
+
+/// A request that declares an empty body, and is held to it.
+async fn no_body(app: &App, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Refusal> {
+    let within = ctx.snapshot.config.protocol.body_stall_timeout;
+    match body::read_ahead(session, 0, within).await {
+        Ok(body) if body.is_empty() => {
+            ctx.body.release();
+            judge(app, session, ctx, &[])
+        }
+        Err(Refusal::RequestTimeout) => Err(Refusal::RequestTimeout),
+        _ => Err(Refusal::Protocol(Violation::ContentLengthSyntax)),
+    }
 }
 
 fn declared_length(session: &Session) -> Option<u64> {
@@ -297,6 +315,7 @@ pub(super) fn judge(
     let snapshot = ctx.snapshot.clone();
     let inspected = ctx.route.and_then(|route| snapshot.inspected.get(route));
     let hints = inspected.ok_or(Refusal::Internal)?.hints();
+    let began = Now::read();
     let inspection = snapshot.engine.inspect(&Inspect {
         method: request.method.as_str(),
         path: ctx.path.as_deref().unwrap_or("/"),
@@ -306,6 +325,7 @@ pub(super) fn judge(
         body,
         hints,
     });
+    app.metrics.inspection(Now::read().since(began));
     note(app, ctx, &inspection);
     let refused_as = inspection.refused_as;
     let verdict = inspection.verdict;

@@ -90,7 +90,7 @@ fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
         }
     }
     count(app, ctx, seen, took);
-    let failed = ctx.refusal.is_some() || ctx.status >= 500;
+    let failed = ctx.status == 0 || error_type(ctx).is_some();
     if let Some(spans) = &app.spans
         && (ctx.trace.sampled || (failed && app.sampler.record_failure(ctx.now)))
     {
@@ -203,7 +203,8 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
             rule: (&*found.rule).into(),
             indicator_type: (&*found.indicator_type).into(),
             severity: found.severity.name().into(),
-            confidence: f64::from(found.confidence),
+            // Three decimals are what a rule states; the rest is the binary fraction.
+            confidence: (f64::from(found.confidence) * 1_000.0).round() / 1_000.0,
             description: (&*found.description).into(),
             field: (&*found.field).into(),
             excerpt: (&*found.excerpt).into(),
@@ -227,17 +228,42 @@ fn count(app: &App, ctx: &RequestContext, seen: &Seen<'_>, took: Duration) {
         duration: took,
         request_bytes: seen.request_bytes,
         response_bytes: ctx.response_bytes,
-        error_type: ctx.refusal.as_ref().map(Refusal::code),
+        error_type: error_type(ctx),
     });
+    if let (Some(permit), Some(_)) = (&ctx.permit, ctx.forwarded_at)
+        && let Some(cluster) = ctx.snapshot.clusters.get(permit.cluster)
+    {
+        app.metrics.upstream_request(&cluster.name, attempt(ctx));
+    }
     if let Some(refusal) = &ctx.refusal {
         app.metrics.refusal(refusal.code());
     }
     if ctx.coverage == Coverage::Uninspected {
         app.metrics.uninspected();
     }
-    if let (Some(query), None) = (query_facts(ctx), &ctx.refusal) {
+    if let (Some(query), 1..=399) = (query_facts(ctx), ctx.status) {
         let graph = ctx.graph_id.as_deref().unwrap_or("unknown");
         app.metrics.query(graph, query.complexity_class.name(), took, ctx.rows);
+    }
+}
+
+/// The stable code of what went wrong, the upstream's own failures included.
+fn error_type(ctx: &RequestContext) -> Option<&'static str> {
+    match &ctx.refusal {
+        Some(refusal) => Some(refusal.code()),
+        None if ctx.status >= 500 => Some("upstream-error"),
+        None => None,
+    }
+}
+
+/// How the last attempt at the upstream ended.
+fn attempt(ctx: &RequestContext) -> &'static str {
+    match &ctx.refusal {
+        None => "answered",
+        Some(Refusal::UpstreamUnavailable) => "unavailable",
+        Some(Refusal::UpstreamTimeout) => "timeout",
+        Some(Refusal::UpstreamFailed) => "failed",
+        Some(_) => "cut",
     }
 }
 
@@ -260,7 +286,7 @@ fn span(ctx: &RequestContext, seen: &Seen<'_>, took: Duration) -> SpanRecord {
         api_key_id: caller.map(|caller| caller.key_id.clone()),
         request_id: Some(ctx.request_id.to_string()),
         decision_id: ctx.refusal.as_ref().map(|_| ctx.decision_id().to_string()),
-        error_type: ctx.refusal.as_ref().map(Refusal::code),
+        error_type: error_type(ctx),
         upstream: upstream_call(ctx, took),
         query: ctx.query_hash.clone().map(|hash| QueryFacts {
             graph_id: ctx.graph_id.clone(),

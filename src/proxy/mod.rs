@@ -33,7 +33,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::app::App;
 use crate::config::{Otherwise, RowCount};
@@ -200,10 +200,12 @@ impl ProxyHttp for Gateway {
             && session.as_ref().response_written().is_none()
             && ctx.refusal.is_none()
             && upstream::may_retry(ctx);
-        if safe {
-            error.retry.decide_reuse(client_reused);
-        } else {
+        let gave_up = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        if !safe || (gave_up && !client_reused) {
             error.set_retry(false);
+        } else {
+            // No answer has begun and the method may be repeated (RFC 9110, 9.2.2).
+            error.set_retry(*error.esource() == ErrorSource::Upstream);
         }
         error
     }
@@ -214,7 +216,13 @@ impl ProxyHttp for Gateway {
         error: &Error,
         ctx: &mut RequestContext,
     ) -> FailToProxy {
-        let refusal = ctx.refusal.take().unwrap_or_else(|| respond::explain(error, ctx));
+        let unfinished = !session.is_body_done();
+        let refusal = match ctx.refusal.take() {
+            Some(refusal) => refusal,
+            // The upstream waited for a body that did not come.
+            None if unfinished && *error.etype() == ErrorType::ReadTimedout => Refusal::RequestTimeout,
+            None => respond::explain(error, ctx),
+        };
         let error_code = refusal.status();
         if respond::can_answer(session.as_ref(), &refusal) {
             session.set_keepalive(None);

@@ -104,7 +104,7 @@ async fn a_blocked_http2_body_sends_nothing_upstream() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream).await;
     for padding in [0, 63 << 10, 65 << 10, 200 << 10] {
-        for size in [100, 16_384] {
+        for size in [16_384, 1_000] {
             let body = attack(padding);
             let pieces = body.chunks(size).map(Bytes::copy_from_slice).collect();
             let request = Request::post(format!("http://api.test{PATH}"))

@@ -206,12 +206,14 @@ pub(crate) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// Appends one frame; the payload is no longer than [`PAYLOAD_BYTES_MAX`].
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let length = u32::try_from(self.payload.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let length = u32::try_from(self.payload.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes();
         let (sequence, kind) = (self.sequence.to_le_bytes(), self.kind.bytes());
         let parts: [&[u8]; 4] = [&sequence, &kind, &self.chain.0, self.payload];
-        let checksum = parts
-            .iter()
-            .fold(crc32c::crc32c(&length), |sum, part| crc32c::crc32c_append(sum, part));
+        let checksum = parts.iter().fold(crc32c::crc32c(&length), |sum, part| {
+            crc32c::crc32c_append(sum, part)
+        });
         out.reserve(FRAME_HEADER_BYTES + self.payload.len());
         out.extend_from_slice(&length);
         out.extend_from_slice(&checksum.to_le_bytes());

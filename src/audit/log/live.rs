@@ -102,14 +102,14 @@ impl Log {
             Arc::new(Directory::writable(&options.dir).map_err(failed)?);
         let lock = lock(&options.dir)?;
         let limits = options.limits();
-        let log_id = getrandom::u64().map_err(io::Error::from).map_err(failed)?;
-        let seed = getrandom::u64().map_err(io::Error::from).map_err(failed)?;
-        let log_id = (u128::from(log_id) << 64 | u128::from(seed)).to_le_bytes();
+        let mut log_id = [0; 16];
+        getrandom::fill(&mut log_id)
+            .map_err(|error| failed(io::Error::other(error.to_string())))?;
         let durability = limits.durability;
         let (start, recovery) =
             recover(&*storage, log_id, limits.segment_bytes_max).map_err(failed)?;
         let mut writer = Writer::start(storage.clone(), limits, start).map_err(failed)?;
-        sync_twice(&mut writer, &*storage).map_err(failed)?;
+        writer.settle(Now::read().unix_micros).map_err(failed)?;
         let synced = Synced {
             sequence: writer.stats().synced_sequence,
             closed: false,
@@ -128,7 +128,7 @@ impl Log {
             }),
             work: Condvar::new(),
             synced: watch::Sender::new(synced),
-            ids: EventIds::new(seed),
+            ids: EventIds::new(Now::read().mono_nanos ^ u64::from(std::process::id()) << 32),
             _lock: lock,
         });
         let background = shared.clone();
@@ -266,7 +266,11 @@ impl Owner {
     fn close(&self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_all();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             // A panic there was reported by the runtime; the log is closed either way.
             drop(thread.join());
@@ -309,7 +313,8 @@ impl Shared {
             self.work.notify_one();
         }
         if !state.closed {
-            self.distress.store(state.writer.distress() as u8, Ordering::Relaxed);
+            self.distress
+                .store(state.writer.distress() as u8, Ordering::Relaxed);
         }
         appended
     }
@@ -336,7 +341,11 @@ impl Shared {
     /// Waits for the interval, or until hurried; a failing disk is not hurried.
     fn wait(&self, failing: bool) {
         let state = self.lock();
-        let interval = if failing { RETRY_INTERVAL } else { self.interval };
+        let interval = if failing {
+            RETRY_INTERVAL
+        } else {
+            self.interval
+        };
         let idle = |state: &mut State| !state.closing && (failing || !state.hurried);
         let waited = self.work.wait_timeout_while(state, interval, idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -389,7 +398,13 @@ fn dropped_event(ids: &EventIds, dropped: Dropped) -> AuditEvent<'static> {
         "first_sequence": dropped.first_sequence,
         "last_sequence": dropped.last_sequence,
     });
-    AuditEvent::system(ids.next(now), now, Severity::Warning, "audit.log.dropped", details)
+    AuditEvent::system(
+        ids.next(now),
+        now,
+        Severity::Warning,
+        "audit.log.dropped",
+        details,
+    )
 }
 
 /// Writes an event as one line of JSON, clipped if it would not fit.
@@ -403,22 +418,6 @@ fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<(), AppendE
         return Ok(());
     }
     Err(AppendError::TooLarge)
-}
-
-/// Makes what was recovered durable before anything is acknowledged; a second attempt goes to a new segment.
-fn sync_twice(writer: &mut Writer, storage: &dyn Storage) -> io::Result<()> {
-    let mut result = Ok(());
-    for _ in 0..2 {
-        let Some(job) = writer.begin_sync() else {
-            break;
-        };
-        let unix_micros = Now::read().unix_micros;
-        result = writer.finish_sync(&job, job.run(storage), unix_micros);
-        if result.is_ok() {
-            break;
-        }
-    }
-    result
 }
 
 /// Locks the directory for this process.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::format::HEADER_BYTES;
 use super::options::{Durability, WhenFull};
 use super::recover::recover;
 use super::report::Recovery;
@@ -47,14 +48,19 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let durability = [Durability::Relaxed, Durability::Written, Durability::Synced][random.below(3)];
+        let durability =
+            [Durability::Relaxed, Durability::Written, Durability::Synced][random.below(3)];
         let drops = random.chance(20);
         let limits = Limits {
             durability,
             segment_bytes_max: 600 + random.below(4000) as u64,
             total_bytes_max: if drops { 12_000 } else { 1 << 30 },
             reserve_bytes: 1000,
-            when_full: if drops { WhenFull::DropOldest } else { WhenFull::Refuse },
+            when_full: if drops {
+                WhenFull::DropOldest
+            } else {
+                WhenFull::Refuse
+            },
         };
         let event = AuditEvent::new(Uuid::nil(), 0, EventType::SystemEvent, Severity::Info);
         Self {
@@ -79,7 +85,11 @@ impl World {
             return;
         };
         self.count += 1;
-        let json = format!("{{\"n\":{},\"pad\":\"{}\"}}", self.count, "x".repeat(self.random.below(200)));
+        let json = format!(
+            "{{\"n\":{},\"pad\":\"{}\"}}",
+            self.count,
+            "x".repeat(self.random.below(200))
+        );
         match writer.append(json.as_bytes(), &self.traits) {
             Ok(position) => {
                 assert_eq!(position.0, self.last + 1, "sequences have no gaps");
@@ -121,10 +131,24 @@ impl World {
 
     fn faults(&mut self) {
         let faults = match self.random.below(6) {
-            0 => Faults { write: 30, ..Faults::default() },
-            1 => Faults { sync: 50, ..Faults::default() },
-            2 => Faults { full: true, ..Faults::default() },
-            3 => Faults { write: 10, sync: 20, names: 20, full: false },
+            0 => Faults {
+                write: 30,
+                ..Faults::default()
+            },
+            1 => Faults {
+                sync: 50,
+                ..Faults::default()
+            },
+            2 => Faults {
+                full: true,
+                ..Faults::default()
+            },
+            3 => Faults {
+                write: 10,
+                sync: 20,
+                names: 20,
+                full: false,
+            },
             _ => Faults::default(),
         };
         self.set_faults(faults);
@@ -140,17 +164,7 @@ impl World {
         let storage = Arc::new(self.disk.clone());
         let (start, recovery) = recover(&*storage, [9; 16], self.limits.segment_bytes_max)?;
         let mut writer = Writer::start(storage.clone(), self.limits.clone(), start)?;
-        for _ in 0..2 {
-            let Some(job) = writer.begin_sync() else {
-                break;
-            };
-            if writer.finish_sync(&job, job.run(&*storage), 0).is_ok() {
-                break;
-            }
-        }
-        if writer.unsynced_events() > 0 {
-            return Err(io::Error::other("not synced"));
-        }
+        writer.settle(0)?;
         self.writer = Some(writer);
         Ok(recovery)
     }
@@ -187,19 +201,34 @@ impl World {
     }
 
     fn compare(&mut self, required: u64, recovery: &Recovery) {
-        assert_eq!((recovery.damages, recovery.missing_events), (0, 0), "no damage without rot");
+        assert_eq!(
+            (recovery.damages, recovery.missing_events),
+            (0, 0),
+            "no damage without rot"
+        );
         let events = self.events();
-        let first = events.first().map_or(self.last + 1, |(sequence, _)| *sequence);
+        let first = events
+            .first()
+            .map_or(self.last + 1, |(sequence, _)| *sequence);
         if self.limits.when_full == WhenFull::Refuse {
             assert!(first == 1 || events.is_empty(), "nothing is dropped");
         }
         for ((sequence, json), expected) in events.iter().zip(first..) {
             assert_eq!(*sequence, expected, "no gaps, no reordering");
             let acknowledged = self.acknowledged.get(sequence) == Some(json);
-            let offered = self.offered.get(sequence).is_some_and(|offered| offered.contains(json));
-            assert!(acknowledged || (offered && *sequence > required), "invented: {sequence} {json}");
+            let offered = self
+                .offered
+                .get(sequence)
+                .is_some_and(|offered| offered.contains(json));
+            assert!(
+                acknowledged || (offered && *sequence > required),
+                "invented: {sequence} {json}"
+            );
         }
-        let last = events.last().map_or(0, |(sequence, _)| *sequence);
+        // A log that drops may have dropped all but an empty segment.
+        let last = recovery.last_sequence;
+        assert!(events.last().is_none_or(|(sequence, _)| *sequence == last));
+        assert!(!events.is_empty() || last == 0 || self.limits.when_full == WhenFull::DropOldest);
         assert!(last >= required, "lost: has {last}, must have {required}");
         for sequence in last + 1..=self.last {
             let lost = self.acknowledged.remove(&sequence);
@@ -222,7 +251,9 @@ impl World {
     fn rot(&mut self) {
         self.writer = None;
         self.set_faults(Faults::default());
-        let vouched = checkpoint(&self.disk).unwrap().map_or(0, |checkpoint| checkpoint.sequence);
+        let vouched = checkpoint(&self.disk)
+            .unwrap()
+            .map_or(0, |checkpoint| checkpoint.sequence);
         let before = self.events();
         let tail_before = verify_storage(&self.disk).unwrap().tail_bytes;
         let Some((name, at)) = self.disk.rot(|name| name.ends_with(".seg")) else {
@@ -232,26 +263,49 @@ impl World {
             .filter_map(Result::ok)
             .map(|event| (event.position.0, event.json.get().to_owned()))
             .collect();
-        assert!(after.iter().all(|event| before.contains(event)), "a wrong event was read");
+        // With its successor's header gone, a superseded segment may show an event that was offered and refused.
+        let known = |event: &(u64, String)| {
+            let offered = self.offered.get(&event.0);
+            before.contains(event) || offered.is_some_and(|offered| offered.contains(&event.1))
+        };
+        assert!(after.iter().all(known), "a wrong event was read");
         let verification = verify_storage(&self.disk).unwrap();
         let noticed = !verification.is_sound() || verification.tail_bytes > tail_before;
-        assert!(after == before || noticed, "rot in {name} at {at} went unseen");
+        assert!(
+            after == before || noticed,
+            "rot in {name} at {at} went unseen"
+        );
         if let Some(bad) = &verification.first_bad
             && verification.bad_total == 1
+            && at >= HEADER_BYTES
             && after != before
         {
-            assert_eq!(format!("{:012}.seg", bad.segment), name, "located in the wrong segment");
+            assert_eq!(
+                format!("{:012}.seg", bad.segment),
+                name,
+                "located in the wrong segment"
+            );
         }
         let recovery = self.open().expect("a damaged log still opens");
         let kept: Vec<_> = ReadAll::over(Box::new(self.disk.clone()))
             .filter_map(Result::ok)
             .map(|event| (event.position.0, event.json.get().to_owned()))
             .collect();
-        assert!(kept.iter().all(|event| before.contains(event)), "a wrong event was believed");
-        assert!(kept.len() == before.len() || noticed || !recovery.is_clean(), "a silent loss");
+        let known = |event: &(u64, String)| {
+            let offered = self.offered.get(&event.0);
+            before.contains(event) || offered.is_some_and(|offered| offered.contains(&event.1))
+        };
+        assert!(kept.iter().all(known), "a wrong event was believed");
+        assert!(
+            kept.len() == before.len() || noticed || !recovery.is_clean(),
+            "a silent loss"
+        );
         let writer = self.writer.as_mut().unwrap();
         let next = writer.append(b"{\"new\":true}", &self.traits).unwrap();
-        assert!(next.0 > vouched, "a synced sequence was given to another event");
+        assert!(
+            next.0 > vouched,
+            "a synced sequence was given to another event"
+        );
     }
 }
 
@@ -299,8 +353,13 @@ fn run(seed: u64) {
 
 #[test]
 fn acknowledged_events_survive_every_schedule() {
-    let seeds = std::env::var("RG_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(SEEDS);
-    let only: Option<u64> = std::env::var("RG_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seeds = std::env::var("RG_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok())
+        .unwrap_or(SEEDS);
+    let only: Option<u64> = std::env::var("RG_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
     let failed: Vec<u64> = std::thread::scope(|scope| {
         let worker = move |thread: u64| {
@@ -311,7 +370,13 @@ fn acknowledged_events_survive_every_schedule() {
             })
         };
         let workers: Vec<_> = (0..threads).map(worker).collect();
-        workers.into_iter().filter_map(|worker| worker.join().unwrap()).collect()
+        workers
+            .into_iter()
+            .filter_map(|worker| worker.join().unwrap())
+            .collect()
     });
-    assert!(failed.is_empty(), "failing seeds: {failed:?}; RG_SEED=<seed> runs one alone");
+    assert!(
+        failed.is_empty(),
+        "failing seeds: {failed:?}; RG_SEED=<seed> runs one alone"
+    );
 }

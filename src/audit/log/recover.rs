@@ -1,15 +1,17 @@
 //! Opening a log after whatever happened to it: what is believed, what is moved aside.
 //!
-//! The rules are stated on [the log's page](super). Everything up to the newest checkpoint was synced
-//! once: a hole there is damage, and what follows it is still believed. After the checkpoint the kernel
-//! may have written back any subset of pages, so belief ends at the first frame that is not whole, not
-//! next in sequence or not chained to its predecessor. Nothing is deleted: bytes that are not believed
-//! move to `*.torn` files.
+//! The rules are stated on [the log's page](super). Recovery only ever adds: it copies what it does not believe
+//! to `*.torn` files, renames segments nothing of which can be placed, and leaves it to the writer to begin a
+//! segment that supersedes the rest. So it can be interrupted anywhere and begun again.
+//!
+//! A segment that supersedes another may itself be torn, while the old one is whole on disk. Hence the walk takes
+//! every frame it can chain, and a later segment replaces an earlier one's frames only where it has its own.
 
 use std::io;
 
-use super::format::{Chain, Frame, FormatError, HEADER_BYTES, Kind, LogId};
+use super::format::{Chain, FormatError, Frame, HEADER_BYTES, Kind, LogId, SegmentHeader};
 use super::frames::{Frames, Step};
+use super::report::{Damage, Recovery};
 use super::segments::{
     CHECKPOINT_FILE, LOCK_FILE, RESERVE_FILE, Segment, TORN, UNFINISHED, checkpoint,
     end_where_successors_begin, index_name, segments,
@@ -17,9 +19,13 @@ use super::segments::{
 use super::storage::{Storage, read_whole};
 use super::summary::Blocks;
 use super::writer::{Active, Index, Mark, Sealed, Start};
-use super::{Damage, Recovery};
 
-/// Reads the state of a log off its files and mends what a crash left.
+/// Most damaged places that are listed; the rest is counted.
+const DAMAGES_MAX: usize = 1000;
+
+/// Reads the state of a log off its files.
+///
+/// `random` becomes the identity of a log that has none yet.
 pub(crate) fn recover(
     storage: &dyn Storage,
     random: LogId,
@@ -47,32 +53,45 @@ pub(crate) fn recover(
         chain: checkpoint.chain,
     });
     let mut walk = Walk::new(storage, log_id, &found, claimed);
-    let begin = walk.begin(&found);
+    let holds_limit = |segment: &Segment| {
+        let header = segment.header.as_ref();
+        header.is_some_and(|header| header.first_sequence <= walk.limit)
+    };
+    let begin = found.iter().rposition(holds_limit).unwrap_or(0);
     let (settled, suspect) = found.split_at(begin);
+    walk.begin(suspect);
     for segment in suspect {
         walk.segment(segment)?;
     }
-    let ordinals = listed.iter().filter_map(|(name, _)| name.get(..12)?.parse::<u64>().ok());
-    let ordinal_next = ordinals.max().unwrap_or(0) + 1;
-    let indexed = |ordinal: u64| {
-        let name = index_name(ordinal);
-        listed.iter().any(|(listed, _)| *listed == name)
-    };
-    let mut sealed: Vec<Sealed> = settled
+    let ordinals = listed
         .iter()
-        .map(|segment| Sealed {
-            ordinal: segment.ordinal,
-            first: segment.header.as_ref().map_or(1, |header| header.first_sequence),
-            end: segment.end,
-            bytes: segment.bytes,
-            index: if indexed(segment.ordinal) { Index::Settled } else { Index::Absent },
-        })
-        .collect();
-    let (mut start, recovery) = walk.finish(log_id, ordinal_next, segment_bytes_max)?;
-    sealed.append(&mut start.sealed);
-    start.sealed = sealed;
+        .filter_map(|(name, _)| name.get(..12)?.parse::<u64>().ok());
+    let (mut start, recovery) = walk.finish(segment_bytes_max)?;
+    start.log_id = log_id;
+    start.ordinal_next = ordinals.max().unwrap_or(0) + 1;
+    start.sealed.splice(
+        0..0,
+        settled.iter().map(|segment| sealed(segment, segment.bytes)),
+    );
+    for sealed in &mut start.sealed {
+        let index = index_name(sealed.ordinal);
+        if listed.iter().any(|(listed, _)| *listed == index) {
+            sealed.index = Index::Settled;
+        }
+    }
     start.other_bytes = other_bytes(storage)?;
     Ok((start, recovery))
+}
+
+fn sealed(segment: &Segment, bytes: u64) -> Sealed {
+    let header = segment.header.as_ref();
+    Sealed {
+        ordinal: segment.ordinal,
+        first: header.map_or(0, |header| header.first_sequence),
+        end: segment.end,
+        bytes,
+        index: Index::Absent,
+    }
 }
 
 /// Bytes of what was moved aside and of strangers' files.
@@ -83,30 +102,36 @@ fn other_bytes(storage: &dyn Storage) -> io::Result<u64> {
             || name.ends_with(".idx")
     };
     let files = storage.list()?;
-    Ok(files
-        .iter()
-        .filter(|(name, _)| !ours(name))
-        .map(|(_, bytes)| bytes)
-        .sum())
+    let strange = files.iter().filter(|(name, _)| !ours(name));
+    Ok(strange.map(|(_, bytes)| bytes).sum())
 }
 
 /// The walk over the segments a crash may have touched.
 struct Walk<'s> {
     storage: &'s dyn Storage,
-    /// The last frame believed.
-    last: Mark,
-    /// The last one believed that was synced; `limit` is how far synced frames go.
-    synced: Mark,
+    /// How far frames were synced once.
     limit: u64,
-    /// Whether belief has ended; the rest is moved aside.
-    cut: bool,
-    /// The furthest mark any file attests.
-    furthest: Mark,
+    /// The furthest place up to the limit whose chain some file attests.
+    attested: Mark,
+    /// The last frame found up to the limit.
+    synced: Mark,
+    /// The frames after the limit that are believed, each with its mark and where its bytes begin.
+    tail: Vec<(Mark, usize)>,
     unsynced: Vec<u8>,
-    sealed: Vec<Sealed>,
-    /// The last believed segment: its bytes believed, and whether it can be written on.
-    tail: Option<(Segment, usize, bool)>,
+    kept: Vec<Sealed>,
+    /// The last segment kept, if it is whole and the log ends with it.
+    open: Option<Segment>,
     recovery: Recovery,
+}
+
+/// Where the walk stands inside one segment.
+struct Place {
+    at: Mark,
+    /// Damage met since the last frame taken.
+    damage: Option<(usize, FormatError)>,
+    /// The end of the last frame taken.
+    believed: usize,
+    taken: u64,
 }
 
 impl<'s> Walk<'s> {
@@ -116,183 +141,219 @@ impl<'s> Walk<'s> {
         found: &[Segment],
         claimed: Option<Mark>,
     ) -> Self {
+        let headers = || found.iter().filter_map(|segment| segment.header.as_ref());
+        let oldest = found.iter().find(|segment| !segment.is_superseded());
+        let oldest = oldest.and_then(|segment| segment.header.as_ref());
+        let limit = headers()
+            .map(|header| header.synced_through)
+            .chain(claimed.map(|mark| mark.sequence))
+            // Only what was synced is ever dropped.
+            .chain(oldest.map(before))
+            .max()
+            .unwrap_or(0);
+        let begins = |header: &SegmentHeader| Mark {
+            sequence: before(header),
+            chain: header.chain,
+        };
         let genesis = Mark {
             sequence: 0,
             chain: Chain::genesis(&log_id),
         };
-        let headers = || found.iter().filter_map(|segment| segment.header.as_ref());
-        let limit = headers()
-            .map(|header| header.synced_through)
-            .chain(claimed.map(|mark| mark.sequence))
-            .max()
-            .unwrap_or(0);
-        // A header attests the place it begins at; only what was synced may not be reused.
-        let furthest = headers()
-            .filter(|header| header.first_sequence <= limit + 1)
-            .map(|header| Mark {
-                sequence: header.first_sequence - 1,
-                chain: header.chain,
-            })
-            .chain(claimed)
+        let attested = headers().map(begins).chain(claimed).chain([genesis]);
+        let attested = attested
+            .filter(|mark| mark.sequence <= limit)
             .max_by_key(|mark| mark.sequence)
             .unwrap_or(genesis);
         Self {
             storage,
-            last: genesis,
-            synced: genesis,
             limit,
-            cut: false,
-            furthest,
+            attested,
+            synced: genesis,
+            tail: Vec::new(),
             unsynced: Vec::new(),
-            sealed: Vec::new(),
-            tail: None,
+            kept: Vec::new(),
+            open: None,
             recovery: Recovery::default(),
         }
     }
 
-    /// Where unsynced frames may begin: the last segment that begins at or before the limit. Every
-    /// frame of an earlier segment was synced, or is superseded.
-    fn begin(&mut self, found: &[Segment]) -> usize {
-        let begins = |segment: &Segment| {
-            let header = segment.header.as_ref()?;
-            (header.first_sequence <= self.limit + 1).then(|| Mark {
-                sequence: header.first_sequence.saturating_sub(1),
+    /// Starts before the first segment that begins within the limit; what was before it is settled.
+    fn begin(&mut self, suspect: &[Segment]) {
+        let headers = suspect.iter().filter_map(|segment| segment.header.as_ref());
+        let mut within = headers.filter(|header| before(header) <= self.limit);
+        if let Some(header) = within.next() {
+            self.synced = Mark {
+                sequence: before(header),
                 chain: header.chain,
-            })
-        };
-        let start = found.iter().enumerate().rev().find_map(|(at, segment)| Some((at, begins(segment)?)));
-        let Some((at, mark)) = start else {
-            return 0;
-        };
-        self.last = mark;
-        self.synced = mark;
-        at
+            };
+        }
+    }
+
+    fn last(&self) -> Mark {
+        self.tail.last().map_or(self.synced, |(mark, _)| *mark)
+    }
+
+    /// The chain at a place of the tail, or where it begins.
+    fn chain_at(&self, sequence: u64) -> Option<Chain> {
+        if sequence == self.synced.sequence {
+            return Some(self.synced.chain);
+        }
+        let index = usize::try_from(sequence.checked_sub(self.limit + 1)?).ok()?;
+        self.tail.get(index).map(|(mark, _)| mark.chain)
     }
 
     fn segment(&mut self, segment: &Segment) -> io::Result<()> {
         let bytes = read_whole(self.storage, &segment.name)?;
         self.recovery.bytes_read += bytes.len() as u64;
-        if self.cut {
-            return self.set_aside_whole(segment, &bytes);
-        }
-        let before = self.last.sequence;
-        let mut believed = HEADER_BYTES;
-        let mut pending: Option<(usize, FormatError)> =
-            segment.header.is_none().then_some((0, FormatError::Checksum));
-        let damages = self.recovery.damaged.len();
+        self.open = None;
+        let damages = self.recovery.damages;
+        let Some(mut place) = self.enter(segment) else {
+            return self.set_aside(segment, &bytes);
+        };
         for step in Frames::new(&bytes, HEADER_BYTES) {
-            let (offset, frame) = match step {
+            match step {
                 Step::Damage { offset, reason, .. } => {
-                    pending.get_or_insert((offset, reason));
-                    continue;
+                    place.damage.get_or_insert((offset, reason));
                 }
-                Step::Frame { frame, .. } if frame.sequence >= segment.end => break,
-                Step::Frame { offset, frame } => (offset, frame),
-            };
-            if !self.believes(&frame, pending.is_none()) {
-                if frame.sequence <= self.last.sequence && self.last.sequence < self.limit {
-                    pending.get_or_insert((offset, FormatError::Shape));
-                    continue;
+                Step::Frame { offset, frame } => {
+                    if !self.take(segment, &mut place, &frame, offset, &bytes) {
+                        break;
+                    }
                 }
-                self.cut = true;
-                break;
             }
-            if let Some((offset, reason)) = pending.take() {
-                self.damage(segment, offset, reason);
-            } else if frame.sequence != self.last.sequence + 1 {
-                self.damage(segment, offset, FormatError::Short);
-            }
-            self.take(&frame, &bytes, offset);
-            believed = offset + frame.size();
         }
-        self.close(segment, &bytes, believed, before, damages)
+        if segment.header.is_none() && place.taken == 0 {
+            return self.set_aside(segment, &bytes);
+        }
+        let rest = bytes.get(place.believed..).unwrap_or_default();
+        // What stands after the last frame of a segment that was superseded there is of no interest.
+        if !rest.is_empty()
+            && place.at.sequence >= self.limit
+            && place.at.sequence + 1 < segment.end
+        {
+            self.quarantine(rest);
+            self.copy_aside(&format!("{:012}-{}", segment.ordinal, place.believed), rest)?;
+        }
+        let whole = rest.is_empty() && self.recovery.damages == damages;
+        if whole && segment.header.is_some() && place.at == self.last() {
+            self.open = Some(segment.clone());
+        }
+        self.kept.push(sealed(segment, bytes.len() as u64));
+        Ok(())
     }
 
-    /// Whether a whole frame is part of the history. `adjoining` says that no damage lies between it
-    /// and the frame believed last.
-    fn believes(&self, frame: &Frame<'_>, adjoining: bool) -> bool {
-        let next = self.last.sequence + 1;
-        if frame.sequence < next {
+    /// Where a segment joins what is known; `None` when nothing leads to it.
+    fn enter(&mut self, segment: &Segment) -> Option<Place> {
+        let at = match &segment.header {
+            None => self.last(),
+            Some(header) => {
+                let at = Mark {
+                    sequence: before(header),
+                    chain: header.chain,
+                };
+                let joins = self.chain_at(at.sequence) == Some(at.chain);
+                if !joins && at.sequence >= self.limit && self.synced.sequence == self.limit {
+                    return None;
+                }
+                if at.sequence > self.limit && !joins {
+                    return None;
+                }
+                if at.sequence > self.synced.sequence && at.sequence <= self.limit {
+                    self.damage(segment, 0, FormatError::Short);
+                    self.synced = at;
+                }
+                at
+            }
+        };
+        Some(Place {
+            at,
+            damage: segment
+                .header
+                .is_none()
+                .then_some((0, FormatError::Checksum)),
+            believed: HEADER_BYTES,
+            taken: 0,
+        })
+    }
+
+    /// Takes one frame into the history. False when belief ends before it.
+    fn take(
+        &mut self,
+        segment: &Segment,
+        place: &mut Place,
+        frame: &Frame<'_>,
+        offset: usize,
+        bytes: &[u8],
+    ) -> bool {
+        let next = place.at.sequence + 1;
+        let chained = frame.sequence == next
+            && frame.chain
+                == place
+                    .at
+                    .chain
+                    .after(frame.sequence, frame.kind, &frame.leaf());
+        let adjoins = chained && place.damage.is_none();
+        // Up to the limit all frames were synced, so what is missing or changed there is damage, not the mark of
+        // a crash, and what follows it stands.
+        if !adjoins && (next > self.limit || frame.sequence > self.limit + 1) {
             return false;
         }
-        let chained = frame.sequence == next
-            && frame.chain == self.last.chain.after(frame.sequence, frame.kind, &frame.leaf());
-        // Up to the limit all frames were synced, so what is missing or unchained there is damage,
-        // not the mark of a crash.
-        let missing_were_synced = frame.sequence - 1 <= self.limit;
-        (chained && adjoining) || (missing_were_synced && (chained || next <= self.limit))
-    }
-
-    fn take(&mut self, frame: &Frame<'_>, bytes: &[u8], offset: usize) {
-        self.last = Mark {
+        if frame.sequence < next {
+            place.damage.get_or_insert((offset, FormatError::Shape));
+            return true;
+        }
+        if !adjoins {
+            let (offset, reason) = place
+                .damage
+                .take()
+                .unwrap_or((offset, FormatError::Checksum));
+            self.damage(segment, offset, reason);
+        }
+        place.at = Mark {
             sequence: frame.sequence,
             chain: frame.chain,
         };
-        if frame.sequence <= self.limit {
-            self.synced = self.last;
-        } else {
-            let whole = bytes.get(offset..offset + frame.size());
-            self.unsynced.extend_from_slice(whole.unwrap_or_default());
-        }
+        place.believed = offset + frame.size();
+        place.taken += 1;
         self.recovery.events += u64::from(frame.kind == Kind::Event);
+        if frame.sequence <= self.limit {
+            self.synced = place.at;
+        } else {
+            self.take_unsynced(
+                place.at,
+                bytes.get(offset..place.believed).unwrap_or_default(),
+            );
+        }
+        true
+    }
+
+    /// Puts a frame at its place of the tail; one that was there, and all after it, gives way unless it is the same.
+    fn take_unsynced(&mut self, mark: Mark, bytes: &[u8]) {
+        if self.chain_at(mark.sequence) == Some(mark.chain) {
+            return;
+        }
+        let index = usize::try_from(mark.sequence - self.limit - 1).unwrap_or(usize::MAX);
+        if let Some((_, start)) = self.tail.get(index) {
+            self.unsynced.truncate(*start);
+            self.tail.truncate(index);
+        }
+        self.tail.push((mark, self.unsynced.len()));
+        self.unsynced.extend_from_slice(bytes);
     }
 
     fn damage(&mut self, segment: &Segment, offset: usize, reason: FormatError) {
-        // Bounded: a log of nothing but damage must not fill memory.
-        const DAMAGES_MAX: usize = 1000;
         self.recovery.damages += 1;
         if self.recovery.damaged.len() < DAMAGES_MAX {
             self.recovery.damaged.push(Damage {
                 segment: segment.ordinal,
                 offset: offset as u64,
-                after_sequence: self.last.sequence,
+                after_sequence: self.last().sequence,
                 reason,
             });
         }
     }
 
-    /// Settles a segment: its believed part stays, the rest moves aside unless it is superseded.
-    fn close(
-        &mut self,
-        segment: &Segment,
-        bytes: &[u8],
-        believed: usize,
-        before: u64,
-        damages: usize,
-    ) -> io::Result<()> {
-        let complete = self.last.sequence + 1 >= segment.end;
-        let rest = bytes.get(believed..).unwrap_or_default();
-        if self.last.sequence == before && segment.header.is_none() {
-            // Nothing of it can be placed, and no header says what it should hold.
-            return self.set_aside_whole(segment, bytes);
-        }
-        let ends_here = self.cut || self.last.sequence >= self.limit;
-        if !complete && !rest.is_empty() && ends_here {
-            self.cut = true;
-            self.quarantine(rest);
-            self.copy_aside(&format!("{:012}-{believed}", segment.ordinal), rest)?;
-            self.storage.open(&segment.name)?.truncate(believed as u64)?;
-        }
-        let clean = self.recovery.damaged.len() == damages && segment.header.is_some();
-        if let Some((previous, length, _)) = self.tail.take() {
-            self.seal(&previous, length);
-        }
-        self.tail = Some((segment.clone(), believed, clean));
-        Ok(())
-    }
-
-    fn seal(&mut self, segment: &Segment, length: usize) {
-        let header = segment.header.as_ref();
-        self.sealed.push(Sealed {
-            ordinal: segment.ordinal,
-            first: header.map_or(self.synced.sequence, |header| header.first_sequence),
-            end: segment.end,
-            bytes: length as u64,
-            index: Index::Absent,
-        });
-    }
-
-    fn set_aside_whole(&mut self, segment: &Segment, bytes: &[u8]) -> io::Result<()> {
+    fn set_aside(&mut self, segment: &Segment, bytes: &[u8]) -> io::Result<()> {
         self.quarantine(bytes);
         let name = format!("{}{TORN}", segment.name);
         self.storage.rename(&segment.name, &name)
@@ -309,56 +370,72 @@ impl<'s> Walk<'s> {
     fn copy_aside(&self, stem: &str, bytes: &[u8]) -> io::Result<()> {
         let taken = self.storage.list()?;
         let is_free = |name: &String| taken.iter().all(|(taken, _)| taken != name);
-        let names = (0_u32..).map(|attempt| format!("{stem}-{attempt}{TORN}"));
-        let name = names.into_iter().find(is_free).unwrap_or_default();
-        let file = self.storage.create(&name)?;
-        file.write_at(0, bytes)?;
-        file.sync()?;
-        self.storage.sync_directory()
+        let mut names = (0_u32..).map(|attempt| format!("{stem}-{attempt}{TORN}"));
+        let name = names.find(is_free).unwrap_or_default();
+        self.storage.create(&name)?.write_at(0, bytes)
     }
 
-    fn finish(
-        mut self,
-        log_id: LogId,
-        ordinal_next: u64,
-        segment_bytes_max: u64,
-    ) -> io::Result<(Start, Recovery)> {
-        let missing = self.furthest.sequence > self.last.sequence;
-        if missing {
+    fn finish(mut self, segment_bytes_max: u64) -> io::Result<(Start, Recovery)> {
+        let missing = self.limit.saturating_sub(self.last().sequence);
+        if missing > 0 {
             // Numbers once acknowledged are never given to other events.
-            self.recovery.missing_events = self.furthest.sequence - self.last.sequence;
-            self.last = self.furthest;
-            self.synced = self.furthest;
+            self.recovery.missing_events = missing;
+            self.synced = Mark {
+                sequence: self.limit,
+                chain: self.attested.chain,
+            };
         }
-        let mut active = None;
-        if let Some((segment, length, clean)) = self.tail.take() {
-            let writable = clean && !missing && self.unsynced.is_empty();
-            if writable && segment.end == u64::MAX && (length as u64) < segment_bytes_max {
-                let file = self.storage.open(&segment.name)?;
-                let bytes = file.read_at(0, length)?;
-                file.truncate(length as u64)?;
-                active = Some(Active {
-                    ordinal: segment.ordinal,
-                    first: segment.header.as_ref().map_or(1, |header| header.first_sequence),
-                    file,
-                    end: length as u64,
-                    blocks: Blocks::read(&bytes, HEADER_BYTES),
-                });
-            } else {
-                self.seal(&segment, length);
+        if !self.tail.is_empty() {
+            self.synced.sequence = self.limit;
+        }
+        let last = self.last();
+        // A file is written on only when a sync of it is known to have succeeded: one that failed, perhaps in a
+        // process before this, may have left it damaged in ways no later sync repairs.
+        let is_synced = |header: &SegmentHeader| header.first_sequence <= self.limit;
+        let writable = |segment: &Segment| {
+            let is_last = segment.end == u64::MAX && missing == 0 && self.tail.is_empty();
+            let synced = segment.header.as_ref().is_some_and(is_synced);
+            is_last && synced && segment.bytes < segment_bytes_max
+        };
+        let active = match self.open.take().filter(writable) {
+            None => None,
+            Some(segment) => {
+                self.kept.pop();
+                Some(continued(self.storage, &segment)?)
             }
-        }
-        self.recovery.last_sequence = self.last.sequence;
+        };
+        self.recovery.last_sequence = last.sequence;
         let start = Start {
-            log_id,
-            last: self.last,
+            log_id: LogId::default(),
+            last,
             synced: self.synced,
             unsynced: self.unsynced,
-            sealed: self.sealed,
+            sealed: self.kept,
             active,
-            ordinal_next,
+            ordinal_next: 0,
             other_bytes: 0,
         };
         Ok((start, self.recovery))
     }
+}
+
+/// A whole segment opened to be written on.
+fn continued(storage: &dyn Storage, segment: &Segment) -> io::Result<Active> {
+    let file = storage.open(&segment.name)?;
+    let bytes = file.read_at(0, usize::MAX)?;
+    Ok(Active {
+        ordinal: segment.ordinal,
+        first: segment
+            .header
+            .as_ref()
+            .map_or(1, |header| header.first_sequence),
+        file,
+        end: bytes.len() as u64,
+        blocks: Blocks::read(&bytes, HEADER_BYTES),
+    })
+}
+
+/// The sequence before a segment's first.
+fn before(header: &SegmentHeader) -> u64 {
+    header.first_sequence.saturating_sub(1)
 }

@@ -48,6 +48,14 @@ pub(crate) struct Segment {
     pub(crate) end: u64,
 }
 
+impl Segment {
+    /// Whether every event of it lives in a successor.
+    pub(crate) fn is_superseded(&self) -> bool {
+        let header = self.header.as_ref();
+        header.is_some_and(|header| header.first_sequence >= self.end)
+    }
+}
+
 /// All segments by ordinal.
 ///
 /// A segment that was abandoned after a failed write or sync is superseded, from the first sequence

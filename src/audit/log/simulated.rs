@@ -140,7 +140,11 @@ impl Simulated {
             let mut survived = vec![0; length];
             for (sector, bytes) in survived.chunks_mut(SECTOR).enumerate() {
                 let written_back = inode.dirty.contains(&sector) && state.random.chance(50);
-                let from = if written_back { &inode.shown } else { &inode.durable };
+                let from = if written_back {
+                    &inode.shown
+                } else {
+                    &inode.durable
+                };
                 let from = from.get(sector * SECTOR..).unwrap_or_default();
                 let common = from.len().min(bytes.len());
                 bytes[..common].copy_from_slice(&from[..common]);
@@ -178,7 +182,11 @@ impl Storage for Simulated {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let state = self.state();
         let size = |inode: &usize| state.inodes[*inode].shown.len() as u64;
-        Ok(state.shown.iter().map(|(name, inode)| (name.clone(), size(inode))).collect())
+        Ok(state
+            .shown
+            .iter()
+            .map(|(name, inode)| (name.clone(), size(inode)))
+            .collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
@@ -278,7 +286,9 @@ impl StorageFile for SimulatedFile {
 
     fn read_at(&self, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
         let state = self.disk.state();
-        let rest = state.inodes[self.inode].shown.get(usize::try_from(offset).unwrap()..);
+        let rest = state.inodes[self.inode]
+            .shown
+            .get(usize::try_from(offset).unwrap()..);
         let rest = rest.unwrap_or_default();
         Ok(rest[..rest.len().min(bytes_max)].to_vec())
     }

@@ -173,7 +173,12 @@ impl Block {
         self.types |= 1 << (traits.event_type as u8);
         self.severities |= 1 << (traits.severity as u8);
         self.statuses |= status_bit(traits.status);
-        for (byte, mask) in traits.fingerprints.iter().flatten().flat_map(|f| probes(*f)) {
+        for (byte, mask) in traits
+            .fingerprints
+            .iter()
+            .flatten()
+            .flat_map(|f| probes(*f))
+        {
             if let Some(cell) = self.bloom.get_mut(byte) {
                 *cell |= mask;
             }
@@ -209,7 +214,9 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Takes in one frame that ends at an offset of the segment.
     pub(crate) fn push(&mut self, sequence: u64, offset: u64, end: u64, traits: Option<&Traits>) {
-        let block = self.open.get_or_insert_with(|| Block::new(sequence, offset));
+        let block = self
+            .open
+            .get_or_insert_with(|| Block::new(sequence, offset));
         block.push(sequence, end, traits);
         if block.is_complete() {
             self.complete.extend(self.open.take().map(Arc::new));

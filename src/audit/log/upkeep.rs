@@ -34,6 +34,7 @@ pub(crate) struct SyncJob {
     mark: Mark,
     files: Vec<Arc<dyn StorageFile>>,
     directory: bool,
+    checkpoint: Option<Arc<dyn StorageFile>>,
 }
 
 impl SyncJob {
@@ -42,6 +43,8 @@ impl SyncJob {
         self.files.iter().try_for_each(|file| file.sync())?;
         if self.directory {
             storage.sync_directory()?;
+            // Now and then, so that a power cut finds an old checkpoint rather than none.
+            drop(self.checkpoint.as_ref().map(|file| file.sync()));
         }
         Ok(())
     }
@@ -71,7 +74,9 @@ impl IndexJob {
                 }
             };
             let index = index_name(self.ordinal);
-            storage.create(&index)?.write_at(0, &encode_index(length, &blocks.all()))
+            storage
+                .create(&index)?
+                .write_at(0, &encode_index(length, &blocks.all()))
         };
         drop(write());
     }
@@ -99,6 +104,7 @@ impl Writer {
             mark: self.last,
             files,
             directory: std::mem::take(&mut self.directory_dirty),
+            checkpoint: self.checkpoint.clone(),
         })
     }
 
@@ -128,6 +134,22 @@ impl Writer {
         self.write_checkpoint(unix_micros);
         self.remove_superseded();
         Ok(())
+    }
+
+    /// Makes what was recovered durable before anything is acknowledged; a second attempt goes to a new segment.
+    pub(crate) fn settle(&mut self, unix_micros: i64) -> io::Result<()> {
+        let mut result = Ok(());
+        for _ in 0..2 {
+            let Some(job) = self.begin_sync() else {
+                break;
+            };
+            let done = job.run(&*self.storage);
+            result = self.finish_sync(&job, done, unix_micros);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
     }
 
     /// Writes how far the log is synced, into the older of two slots. A failure is no loss: the
@@ -190,7 +212,10 @@ impl Writer {
     /// The next index file to write, outside the lock.
     pub(crate) fn index_job(&mut self) -> Option<IndexJob> {
         let settled = |index: &Index| matches!(index, Index::Settled);
-        let sealed = self.sealed.iter_mut().find(|sealed| !settled(&sealed.index))?;
+        let sealed = self
+            .sealed
+            .iter_mut()
+            .find(|sealed| !settled(&sealed.index))?;
         let blocks = match std::mem::replace(&mut sealed.index, Index::Settled) {
             Index::Pending(blocks) => Some(blocks),
             Index::Absent | Index::Settled => None,
@@ -204,9 +229,7 @@ impl Writer {
     /// Refuses a frame of this size when there is no place for it; makes room where the policy allows.
     pub(super) fn admit(&mut self, size: usize) -> Result<(), AppendError> {
         let unsynced = self.syncing.len() + self.fresh.len();
-        if self.unsynced_events() >= UNSYNCED_EVENTS_MAX
-            || unsynced + size > UNSYNCED_BYTES_MAX
-        {
+        if self.unsynced_events() >= UNSYNCED_EVENTS_MAX || unsynced + size > UNSYNCED_BYTES_MAX {
             return Err(AppendError::SyncBehind);
         }
         let size = size as u64;
@@ -220,9 +243,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Frees something on a full disk: history where the policy says so, else the reserve.
+    /// Frees something on a full disk: history where the policy says so, else the reserve. One sealed segment
+    /// is kept: where others fill the disk, giving up all history would not help for long.
     pub(super) fn make_room(&mut self) -> bool {
-        if self.limits.when_full == WhenFull::DropOldest && self.drop_oldest() {
+        let drops = self.limits.when_full == WhenFull::DropOldest && self.sealed.len() > 1;
+        if drops && self.drop_oldest() {
             return true;
         }
         let spent = !self.full && self.storage.remove(RESERVE_FILE).is_ok();
@@ -246,7 +271,11 @@ impl Writer {
     /// Gives up the oldest sealed segment, if every event of it is synced.
     fn drop_oldest(&mut self) -> bool {
         let synced = self.synced.sequence;
-        let Some(oldest) = self.sealed.first().filter(|oldest| oldest.end <= synced + 1) else {
+        let Some(oldest) = self
+            .sealed
+            .first()
+            .filter(|oldest| oldest.end <= synced + 1)
+        else {
             return false;
         };
         if self.storage.remove(&segment_name(oldest.ordinal)).is_err() {
@@ -331,7 +360,10 @@ impl Writer {
         LogStats {
             bytes: self.total_bytes(),
             segments: self.sealed.len() as u64 + 1,
-            first_sequence: self.sealed.first().map_or(self.active.first, |oldest| oldest.first),
+            first_sequence: self
+                .sealed
+                .first()
+                .map_or(self.active.first, |oldest| oldest.first),
             last_sequence: self.last.sequence,
             synced_sequence: self.synced.sequence,
             ..self.stats.clone()

@@ -202,7 +202,10 @@ impl Writer {
             self.rotate()?;
         }
         let sequence = self.last.sequence + 1;
-        let chain = self.last.chain.after(sequence, Kind::Event, &Leaf::of(payload));
+        let chain = self
+            .last
+            .chain
+            .after(sequence, Kind::Event, &Leaf::of(payload));
         let before = self.fresh.len();
         let frame = Frame {
             sequence,
@@ -215,8 +218,8 @@ impl Writer {
         let previous = std::mem::replace(&mut self.last, Mark { sequence, chain });
         let offset = self.active.end;
         self.active.end += size as u64;
-        let late = self.limits.durability == Durability::Relaxed
-            && self.unwritten < UNWRITTEN_BYTES_MAX;
+        let late =
+            self.limits.durability == Durability::Relaxed && self.unwritten < UNWRITTEN_BYTES_MAX;
         let epoch = self.epoch;
         if !late && let Err(error) = self.flush() {
             // Not acknowledged, so it must not appear later in the place of another.

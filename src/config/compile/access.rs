@@ -22,10 +22,7 @@ const PEM_BYTES_MAX: usize = 1024 * 1024;
 const TOKEN_BYTES_MAX: usize = 4096;
 
 impl Compiler<'_> {
-    pub(super) fn listeners(
-        &mut self,
-        shapes: &[Placed<ListenerShape>],
-    ) -> Option<Vec<Listener>> {
+    pub(super) fn listeners(&mut self, shapes: &[Placed<ListenerShape>]) -> Option<Vec<Listener>> {
         let mut names = Seen::default();
         all(shapes.iter().map(|shape| {
             names.once(&shape.value.name, self.findings);
@@ -47,7 +44,11 @@ impl Compiler<'_> {
             }
             (Some(_), _) if self.findings.names(&format!("{}.protocol", shape.path)) => None,
             (Some(tls), _) => {
-                let word = if protocol == Protocol::H2c { "h2c" } else { "http1" };
+                let word = if protocol == Protocol::H2c {
+                    "h2c"
+                } else {
+                    "http1"
+                };
                 let reason = format!("must be absent where protocol is not https: {word}");
                 self.error(tls, reason);
                 None
@@ -160,7 +161,10 @@ impl Compiler<'_> {
         let text = String::from_utf8(bytes).unwrap_or_default();
         let token = token(&text);
         if token.is_none() {
-            let reason = format!("must hold one line of visible ASCII: {}", shown(&file.value));
+            let reason = format!(
+                "must hold one line of visible ASCII: {}",
+                shown(&file.value)
+            );
             self.error(file, reason);
         }
         token
@@ -191,13 +195,19 @@ impl Compiler<'_> {
 
     /// Reports listeners and admin that would want the same port.
     pub(super) fn addresses_are_unique(&mut self, file: &FileShape) {
-        let listeners = file.listeners.value.iter().map(|shape| &shape.value.address);
+        let listeners = file
+            .listeners
+            .value
+            .iter()
+            .map(|shape| &shape.value.address);
         let mut seen: Vec<(SocketAddr, &Placed<String>)> = Vec::new();
         for text in listeners.chain([&file.admin.value.address]) {
             let Ok(address) = text.value.parse::<SocketAddr>() else {
                 continue;
             };
-            let earlier = seen.iter().find(|(other, _)| text::collide(*other, address));
+            let earlier = seen
+                .iter()
+                .find(|(other, _)| text::collide(*other, address));
             let Some((_, earlier)) = earlier else {
                 seen.push((address, text));
                 continue;
@@ -234,7 +244,9 @@ impl Compiler<'_> {
     fn plan(&mut self, shape: &PlanShape) -> Option<PlanSettings> {
         let name = self.parsed(&shape.name, text::name);
         if let (Some(burst), None) = (&shape.burst, &shape.requests_per_second)
-            && !self.findings.names(&burst.path.replace("burst", "requests_per_second"))
+            && !self
+                .findings
+                .names(&burst.path.replace("burst", "requests_per_second"))
         {
             let reason = format!("must stand beside requests_per_second: {}", burst.value);
             self.error(burst, reason);

@@ -25,11 +25,7 @@ use super::model::{
 use super::placed::Placed;
 
 /// Compiles a file of the right shape; `None` where something was reported.
-pub(super) fn compile(
-    file: FileShape,
-    base_dir: &Path,
-    findings: &mut Findings,
-) -> Option<Config> {
+pub(super) fn compile(file: FileShape, base_dir: &Path, findings: &mut Findings) -> Option<Config> {
     let mut compiler = Compiler { findings, base_dir };
     let protocol = protocol(&file.protocol.value);
     let listeners = compiler.listeners(&file.listeners.value);
@@ -97,9 +93,12 @@ fn fill_in(config: &mut Config) {
         }
         if let Some(own) = &mut shape.inspection {
             let (own, of_file) = (&mut own.value, &file.inspection.value);
-            own.body_bytes_max.get_or_insert_with(|| of_file.body_bytes_max.clone());
-            own.on_oversize.get_or_insert_with(|| of_file.on_oversize.clone());
-            own.on_undecodable.get_or_insert_with(|| of_file.on_undecodable.clone());
+            own.body_bytes_max
+                .get_or_insert_with(|| of_file.body_bytes_max.clone());
+            own.on_oversize
+                .get_or_insert_with(|| of_file.on_oversize.clone());
+            own.on_undecodable
+                .get_or_insert_with(|| of_file.on_undecodable.clone());
         }
     }
     config.effective = Arc::new(file);
@@ -212,7 +211,11 @@ impl Compiler<'_> {
             .iter()
             .any(|path| self.findings.names(path));
         if total.value / 2 < segment.value && !reported {
-            let at = if total.stands_in_file() { total } else { segment };
+            let at = if total.stands_in_file() {
+                total
+            } else {
+                segment
+            };
             let needed = segment.value.saturating_mul(2);
             let reason = format!(
                 "total_bytes_max must be at least two segments, {needed}: {}",

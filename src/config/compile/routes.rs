@@ -159,7 +159,11 @@ impl Compiler<'_> {
     fn cluster_of(&mut self, placed: &Placed<RouteShape>, file: &FileShape) -> Option<usize> {
         let clusters = &file.clusters.value;
         let names = || clusters.iter().map(|cluster| &cluster.value.name);
-        let known = || names().map(|name| name.value.as_str()).filter(|name| !name.is_empty());
+        let known = || {
+            names()
+                .map(|name| name.value.as_str())
+                .filter(|name| !name.is_empty())
+        };
         let Some(upstream) = &placed.value.upstream else {
             if placed.value.refuse.value || clusters.len() == 1 {
                 return Some(0);
@@ -185,7 +189,10 @@ impl Compiler<'_> {
                     name.value,
                     name.spot().line
                 ),
-                None => format!("clusters are {}", shown(known().collect::<Vec<_>>().join(", "))),
+                None => format!(
+                    "clusters are {}",
+                    shown(known().collect::<Vec<_>>().join(", "))
+                ),
             };
             self.error_with_hint(upstream, reason, hint);
         }
@@ -224,7 +231,8 @@ impl Compiler<'_> {
             } => self.parsed(path, str::parse::<BodyPath>).map(Source::Body),
             _ => {
                 if !self.findings.names(&placed.path) {
-                    let hint = "write {path: NAME}, {query: NAME}, {header: NAME} or {body: \"$.name\"}";
+                    let hint =
+                        "write {path: NAME}, {query: NAME}, {header: NAME} or {body: \"$.name\"}";
                     self.error_with_hint(placed, "must have exactly one key", hint);
                 }
                 None
@@ -264,7 +272,10 @@ impl Compiler<'_> {
         let on_oversize = own.on_oversize.as_ref().map(|own| own.value);
         let on_undecodable = own.on_undecodable.as_ref().map(|own| own.value);
         Inspection {
-            body_bytes_max: own.body_bytes_max.as_ref().map_or(of_file.body_bytes_max, count),
+            body_bytes_max: own
+                .body_bytes_max
+                .as_ref()
+                .map_or(of_file.body_bytes_max, count),
             on_oversize: on_oversize.unwrap_or(of_file.on_oversize),
             on_undecodable: on_undecodable.unwrap_or(of_file.on_undecodable),
         }

@@ -36,7 +36,9 @@ pub(super) fn host(text: &str) -> Result<Arc<str>, &'static str> {
         let may_stand = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         !label.is_empty() && label.len() <= 63 && label.chars().all(may_stand)
     };
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
     let is_ipv6 = bare.is_some_and(|bare| bare.parse::<std::net::Ipv6Addr>().is_ok());
     if is_ipv6 || text.split('.').all(label) {
         Ok(text.to_ascii_lowercase().into())
@@ -48,14 +50,20 @@ pub(super) fn host(text: &str) -> Result<Arc<str>, &'static str> {
 /// A network in CIDR notation.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Err(format!("must have a prefix length, such as {}", IpNet::from(address)));
+        return Err(format!(
+            "must have a prefix length, such as {}",
+            IpNet::from(address)
+        ));
     }
     let must = "must be a network such as 10.0.0.0/8 or fd00::/8";
     let network: IpNet = text.parse().map_err(|_| must.to_owned())?;
     if network.trunc() == network {
         Ok(network)
     } else {
-        Err(format!("must have no bits beyond its prefix, as {}", network.trunc()))
+        Err(format!(
+            "must have no bits beyond its prefix, as {}",
+            network.trunc()
+        ))
     }
 }
 
@@ -68,7 +76,10 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
     }
     // Methods are case-sensitive (RFC 9110 section 9.1), and no registered one has lower case.
     if text.chars().any(|c| c.is_ascii_lowercase()) {
-        return Err(format!("must be in upper case, {}", text.to_ascii_uppercase()));
+        return Err(format!(
+            "must be in upper case, {}",
+            text.to_ascii_uppercase()
+        ));
     }
     Ok(method)
 }
@@ -136,4 +147,79 @@ pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
         || (a.is_ipv6() && any(a))
         || (b.is_ipv6() && any(b));
     a.port() == b.port() && a.port() != 0 && overlap
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_collide_where_one_listener_would_take_the_others_connections() {
+        for (a, b, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "[::1]:80", false),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("[::1]:80", "0.0.0.0:80", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let (a, b) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(collide(a, b), expected, "{a} {b}");
+            assert_eq!(collide(b, a), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn good_values_are_taken_as_they_are_meant() {
+        assert_eq!(host("API.Test").as_deref(), Ok("api.test"));
+        assert_eq!(host("[::1]").as_deref(), Ok("[::1]"));
+        assert_eq!(
+            http_endpoint("https://collector:4318/").as_deref(),
+            Ok("https://collector:4318")
+        );
+        assert_eq!(
+            request_path("/healthz?deep=1").as_deref(),
+            Ok("/healthz?deep=1")
+        );
+        assert_eq!(
+            method("PURGE").map(|method| method.to_string()),
+            Ok("PURGE".to_owned())
+        );
+        for text in [
+            "graph:query",
+            "graph:*",
+            "*:read",
+            "*",
+            "graph-2.x:read_all",
+        ] {
+            assert_eq!(scope(text).as_deref(), Ok(text));
+        }
+        for text in ["10.0.0.0/8", "::/0", "192.0.2.1/32"] {
+            assert_eq!(
+                network(text).map(|network| network.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for text in ["", "http://", "ftp://a", "http://a?b", "a:4318", "/a"] {
+            assert!(http_endpoint(text).is_err(), "{text}");
+        }
+        for text in ["", "healthz", "/a b", "/a#b", "*"] {
+            assert!(request_path(text).is_err(), "{text}");
+        }
+        for text in ["", ".", "a..b", "a:80", "[::1", "*.test", "a/b"] {
+            assert!(host(text).is_err(), "{text}");
+        }
+        for text in ["", "a b", "a/b", "é", "{a}"] {
+            assert!(name(text).is_err(), "{text}");
+        }
+        for text in ["", "a=b", "a&b", "a b", "%41"] {
+            assert!(query_parameter(text).is_err(), "{text}");
+        }
+    }
 }

@@ -38,7 +38,10 @@ impl Compiler<'_> {
                 },
             })
         });
-        let health_check = shape.health_check.as_ref().map(|check| self.health_check(check));
+        let health_check = shape
+            .health_check
+            .as_ref()
+            .map(|check| self.health_check(check));
         Some(Cluster {
             name: name?,
             endpoints: endpoints?,
@@ -73,7 +76,11 @@ impl Compiler<'_> {
     fn health_check(&mut self, shape: &Placed<HealthCheckShape>) -> Option<HealthCheck> {
         let (interval, timeout) = (&shape.value.interval_ms, &shape.value.timeout_ms);
         if timeout.value > interval.value && !self.findings.names(&shape.path) {
-            let at = if timeout.stands_in_file() { timeout } else { interval };
+            let at = if timeout.stands_in_file() {
+                timeout
+            } else {
+                interval
+            };
             let reason = format!(
                 "timeout_ms must be at most interval_ms, {}: {}",
                 interval.value, timeout.value
@@ -91,7 +98,11 @@ impl Compiler<'_> {
 
     /// Reports endpoints that are the gateway itself: a request would go round until it times out.
     pub(super) fn upstreams_are_not_listeners(&mut self, file: &FileShape) {
-        let own = file.listeners.value.iter().map(|shape| &shape.value.address);
+        let own = file
+            .listeners
+            .value
+            .iter()
+            .map(|shape| &shape.value.address);
         let own: Vec<(SocketAddr, u32)> = own
             .chain([&file.admin.value.address])
             .filter_map(|text| Some((text.value.parse().ok()?, text.spot().line)))
@@ -102,7 +113,9 @@ impl Compiler<'_> {
                 let Ok(address) = text.value.parse::<SocketAddr>() else {
                     continue;
                 };
-                let listener = own.iter().find(|(own, _)| *own == address && own.port() != 0);
+                let listener = own
+                    .iter()
+                    .find(|(own, _)| *own == address && own.port() != 0);
                 if let Some((_, line)) = listener {
                     let reason = format!("must not be the gateway itself: {}", shown(address));
                     let hint = format!("it listens there by line {line}");

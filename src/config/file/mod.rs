@@ -57,7 +57,7 @@ pub(super) struct FileShape {
     #[schemars(length(min = 1, max = 256))]
     pub(super) clusters: Placed<Vec<Placed<ClusterShape>>>,
     /// What may be asked, and where it leads. The most specific path decides.
-    #[schemars(length(min = 1, max = 10_000))]
+    #[schemars(length(min = 1, max = 5_000))]
     pub(super) routes: Placed<Vec<Placed<RouteShape>>>,
     /// Inspection defaults of every route; a route's own `inspection` overrides single keys.
     pub(super) inspection: Placed<InspectionShape>,

@@ -119,3 +119,17 @@ fn an_import_with_errors_names_them_and_takes_nothing() {
         1
     );
 }
+
+#[test]
+fn an_imported_keys_terms_are_checked() {
+    let (_folder, mut store) = store();
+    for organization in ["", "two words"] {
+        assert!(
+            store
+                .import_key("an-older-systems-key", terms(organization), NOON)
+                .is_err()
+        );
+    }
+    assert!(store.import_key("short", terms("org_a"), NOON).is_err());
+    assert!(store.list(&KeyFilter::default()).unwrap().is_empty());
+}

@@ -1,6 +1,7 @@
 //! The store and its view together, on real files: the words the tests share.
 
 mod import;
+mod model;
 mod store;
 mod view;
 
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::now::Now;
-use crate::policy::auth::{AuthRefusal, Environment, KeyState};
+use crate::policy::auth::{AuthRefusal, Environment, KeyId, KeyState};
 
 const NOON: Now = Now {
     mono_nanos: 0,

@@ -244,3 +244,47 @@ fn a_refused_change_is_not_journalled() {
         .unwrap();
     assert!(store.unaudited(100).unwrap().is_empty());
 }
+
+#[test]
+fn a_suspension_that_has_ended_hinders_nothing() {
+    let (_folder, mut store) = store();
+    let id = create(&mut store, "org_acme").record.id;
+    let until = NOON.plus(HOUR);
+    store
+        .suspend(id, Some(until.unix_micros), "probing", "ada", NOON)
+        .unwrap();
+    assert!(store.rotate(id, HOUR, "ada", NOON).is_err());
+    assert!(matches!(
+        store.resume(id, "ada", until),
+        Err(KeysError::WrongState {
+            state: "active",
+            ..
+        })
+    ));
+    let issued = store.rotate(id, HOUR, "ada", until).unwrap();
+    assert_eq!(
+        issued.changes[0].state,
+        KeyState::Rotating {
+            until: until.plus(HOUR).unix_micros
+        }
+    );
+}
+
+#[test]
+fn a_key_ends_at_its_expiry_or_with_its_grace_whichever_is_first() {
+    let (_folder, mut store) = store();
+    for (expires, ends) in [(HOUR / 2, HOUR / 2), (HOUR * 2, HOUR)] {
+        let terms = KeyTerms {
+            expires_at_micros: Some(NOON.plus(expires).unix_micros),
+            ..terms("org_acme")
+        };
+        let new = NewKey {
+            environment: Environment::Live,
+            terms,
+        };
+        let old = store.create(new, NOON).unwrap();
+        store.rotate(old.record.id, HOUR, "ada", NOON).unwrap();
+        let caller = view(&store).authenticate(&old.secret, false).unwrap();
+        assert_eq!(caller.expires_at_micros, Some(NOON.plus(ends).unix_micros));
+    }
+}

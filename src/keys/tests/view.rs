@@ -153,11 +153,30 @@ fn active_keys_are_counted_by_plan_and_by_the_clock() {
     }
     let revoked = create(&mut store, "org_a").record.id;
     store.revoke(revoked, "ada", NOON).unwrap();
+    let gone = KeyTerms {
+        plan: "premium".into(),
+        ..terms("org_a")
+    };
+    let gone = store
+        .import_key("an-older-systems-key", gone, NOON)
+        .unwrap();
+    store.revoke(gone.changes[0].key_id, "ada", NOON).unwrap();
     let view = view(&store);
     let count = |now| view.active_by_plan(now).into_iter().collect::<Vec<_>>();
-    assert_eq!(count(NOON), [("basic".into(), 1), ("free".into(), 2)]);
+    assert_eq!(
+        count(NOON),
+        [
+            ("basic".into(), 1),
+            ("free".into(), 2),
+            ("premium".into(), 0)
+        ]
+    );
     assert_eq!(
         count(NOON.plus(HOUR)),
-        [("basic".into(), 1), ("free".into(), 1)]
+        [
+            ("basic".into(), 1),
+            ("free".into(), 1),
+            ("premium".into(), 0)
+        ]
     );
 }

@@ -24,8 +24,23 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
     let mut clause = K::None;
     let mut depth = 0_u32;
     let mut terms = 0_usize;
+    let mut negations = 0_u32;
     let mut matched = false;
+    let mut cases = 0_u32;
     for (index, token) in list.list.iter().enumerate() {
+        match token.keyword {
+            K::Case => cases += 1,
+            K::End => cases = cases.saturating_sub(1),
+            _ => {}
+        }
+        negations = if token.keyword == K::Not {
+            negations + 1
+        } else {
+            0
+        };
+        if negations > NESTING_MAX || cases > NESTING_MAX {
+            findings.note(Finding::Nesting, token.start);
+        }
         match token.kind {
             Kind::Sign(b'(' | b'[' | b'{') => {
                 depth += 1;
@@ -45,7 +60,10 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
                 }
                 K::Or | K::Xor | K::And | K::Not => terms += 1,
                 K::Union if clause == K::Return && matched => union(list, index, findings),
-                keyword if (keyword.starts_clause() || keyword == K::Where) && is_clause(list, index) => {
+                keyword
+                    if (keyword.starts_clause() || keyword == K::Where)
+                        && is_clause(list, index) =>
+                {
                     matched |= keyword == K::Match;
                     clause = keyword;
                 }
@@ -61,11 +79,17 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
 
 /// Clauses in which a condition filters; a projection may well compute `TRUE OR FALSE`.
 fn filters(clause: K) -> bool {
-    matches!(clause, K::Where | K::Match | K::Set | K::Create | K::Merge | K::Optional)
+    matches!(
+        clause,
+        K::Where | K::Match | K::Set | K::Create | K::Merge | K::Optional
+    )
 }
 
 fn literal_before(list: &Tokens, index: usize) -> bool {
-    index.checked_sub(1).and_then(|i| list.at(i)).is_some_and(|t| t.keyword.is_literal())
+    index
+        .checked_sub(1)
+        .and_then(|i| list.at(i))
+        .is_some_and(|t| t.keyword.is_literal())
 }
 
 /// Whether the condition from `at` on is true whatever the graph holds.
@@ -80,17 +104,27 @@ pub(super) fn always_true(text: &[u8], list: &Tokens, at: usize) -> bool {
         }
         at += 1;
     }
-    let Some(left) = constant(list, at) else { return same_twice(text, list, at) };
+    let Some(left) = constant(list, at) else {
+        return same_twice(text, list, at);
+    };
     let Some(next) = list.at(left) else {
-        return is_boolean(list, at, negated) || list.at(at).is_some_and(|t| t.kind == Kind::Number);
+        return is_boolean(list, at, negated)
+            || list.at(at).is_some_and(|t| t.kind == Kind::Number);
     };
     match next.kind {
         Kind::Sign(b'=' | b'<' | b'>' | b'!') => {
-            let right = (left + 1..left + 3).find(|i| !matches!(list.at(*i).map(|t| t.kind), Some(Kind::Sign(b'=' | b'>' | b'~'))));
+            let right = (left + 1..left + 3).find(|i| {
+                !matches!(
+                    list.at(*i).map(|t| t.kind),
+                    Some(Kind::Sign(b'=' | b'>' | b'~'))
+                )
+            });
             right.is_some_and(|right| constant(list, right).is_some())
         }
         Kind::Word if matches!(next.keyword, K::In | K::Is | K::Contains) => true,
-        Kind::Word if matches!(next.keyword, K::Starts | K::Ends) => constant(list, left + 2).is_some(),
+        Kind::Word if matches!(next.keyword, K::Starts | K::Ends) => {
+            constant(list, left + 2).is_some()
+        }
         _ => is_boolean(list, at, negated) && !matches!(next.kind, Kind::Sign(b'.' | b'[')),
     }
 }
@@ -144,7 +178,15 @@ fn operand(list: &Tokens, at: usize) -> Option<usize> {
 /// `n.x = n.x`: both sides are the same tokens.
 fn same_twice(text: &[u8], list: &Tokens, at: usize) -> bool {
     let side = |from: usize| {
-        list.list.iter().skip(from).take(3).take_while(|t| matches!(t.kind, Kind::Word | Kind::Name | Kind::Sign(b'.')) && t.keyword == K::None).map(|t| t.of(text)).collect::<Vec<_>>()
+        list.list
+            .iter()
+            .skip(from)
+            .take(3)
+            .take_while(|t| {
+                matches!(t.kind, Kind::Word | Kind::Name | Kind::Sign(b'.')) && t.keyword == K::None
+            })
+            .map(|t| t.of(text))
+            .collect::<Vec<_>>()
     };
     let left = side(at);
     let equals = at + left.len();
@@ -152,18 +194,26 @@ fn same_twice(text: &[u8], list: &Tokens, at: usize) -> bool {
         return false;
     }
     let right = side(equals + 1);
-    left == right && !list.is_sign(equals + 1 + right.len(), b'.') && !list.is_sign(equals + 1 + right.len(), b'(')
+    left == right
+        && !list.is_sign(equals + 1 + right.len(), b'.')
+        && !list.is_sign(equals + 1 + right.len(), b'(')
 }
 
 /// The last line comment, when it starts or is odd in a way only a cut-off template explains.
 fn truncation(text: &[u8], list: &Tokens, findings: &mut Findings) {
-    let Some(comment) = list.comments.last().filter(|c| c.kind == Kind::LineComment) else { return };
+    let Some(comment) = list.comments.last().filter(|c| c.kind == Kind::LineComment) else {
+        return;
+    };
     let last = list.list.last();
     if last.is_some_and(|t| t.start > comment.start) {
         return;
     }
     let rest = comment.of(text).get(2..).unwrap_or_default().trim_ascii();
-    let line_start = memchr::memrchr(b'\n', text.get(..comment.start as usize).unwrap_or_default()).map_or(0, |i| i + 1);
+    let line_start = memchr::memrchr(
+        b'\n',
+        text.get(..comment.start as usize).unwrap_or_default(),
+    )
+    .map_or(0, |i| i + 1);
     let shares_line = last.is_some_and(|t| t.end as usize > line_start);
     let closes = matches!(rest.first(), Some(b'\'' | b'"' | b'`' | b')' | b'}' | b']'));
     let odd = odd_quotes(rest);
@@ -178,7 +228,10 @@ fn odd_quotes(text: &[u8]) -> bool {
         text.iter()
             .enumerate()
             .filter(|(i, b)| {
-                let around = |j: Option<usize>| j.and_then(|j| text.get(j)).is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
+                let around = |j: Option<usize>| {
+                    j.and_then(|j| text.get(j))
+                        .is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80)
+                };
                 **b == quote && !(around(i.checked_sub(1)) && around(Some(i + 1)))
             })
             .count()
@@ -191,10 +244,16 @@ fn union(list: &Tokens, index: usize, findings: &mut Findings) {
     let mut back = index;
     while let Some(token) = back.checked_sub(1).and_then(|i| list.at(i)) {
         back -= 1;
-        let plain = matches!(token.kind, Kind::Text | Kind::Number | Kind::Sign(b',')) || token.keyword.is_literal();
-        let alias = token.keyword == K::As || back.checked_sub(1).is_some_and(|i| list.is(i, K::As));
+        let plain = matches!(token.kind, Kind::Text | Kind::Number | Kind::Sign(b','))
+            || token.keyword.is_literal();
+        let alias =
+            token.keyword == K::As || back.checked_sub(1).is_some_and(|i| list.is(i, K::As));
         if token.keyword == K::Return {
-            if list.comments.last().is_some_and(|c| list.list.last().is_some_and(|t| t.end <= c.start)) {
+            if list
+                .comments
+                .last()
+                .is_some_and(|c| list.list.last().is_some_and(|t| t.end <= c.start))
+            {
                 findings.note(Finding::UnionAfterConstant, token.start);
             }
             return;
@@ -208,8 +267,16 @@ fn union(list: &Tokens, index: usize, findings: &mut Findings) {
 /// `=~ '…'` with repetition inside repetition.
 fn regex(text: &[u8], list: &Tokens, index: usize, findings: &mut Findings) {
     let after_equals = index > 0 && list.is_sign(index - 1, b'=');
-    let pattern = list.list.iter().skip(index + 1).take(12).take_while(|t| !t.keyword.starts_clause()).find(|t| t.kind == Kind::Text);
-    let Some(pattern) = pattern.filter(|_| after_equals) else { return };
+    let pattern = list
+        .list
+        .iter()
+        .skip(index + 1)
+        .take(12)
+        .take_while(|t| !t.keyword.starts_clause())
+        .find(|t| t.kind == Kind::Text);
+    let Some(pattern) = pattern.filter(|_| after_equals) else {
+        return;
+    };
     if repeats_repetition(pattern.inner(text)) {
         findings.note(Finding::RegexRepetition, pattern.start);
     }
@@ -222,13 +289,19 @@ pub(super) fn repeats_repetition(pattern: &[u8]) -> bool {
     let mut at = 0;
     let repeats = |at: usize| match pattern.get(at) {
         Some(b'*' | b'+') => true,
-        Some(b'{') => pattern.get(at + 1).is_some_and(u8::is_ascii_digit) && !matches!(pattern.get(at + 1..at + 3), Some([b'0' | b'1', b'}'])),
+        Some(b'{') => {
+            pattern.get(at + 1).is_some_and(u8::is_ascii_digit)
+                && !matches!(pattern.get(at + 1..at + 3), Some([b'0' | b'1', b'}']))
+        }
         _ => false,
     };
     while let Some(&byte) = pattern.get(at) {
         match byte {
             b'\\' => at += 1,
-            b'[' => at += memchr::memchr(b']', pattern.get(at + 1..).unwrap_or_default()).map_or(0, |i| i + 1),
+            b'[' => {
+                at += memchr::memchr(b']', pattern.get(at + 1..).unwrap_or_default())
+                    .map_or(0, |i| i + 1)
+            }
             b'(' => {
                 depth += 1;
                 if let Some(group) = groups.get_mut(depth) {

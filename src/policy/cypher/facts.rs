@@ -97,7 +97,11 @@ fn class(list: &Tokens, reach: Reach) -> QueryClass {
     if reach.admin {
         return QueryClass::Admin;
     }
-    let mut class = if reach.writes_by_procedure { QueryClass::Write } else { QueryClass::Read };
+    let mut class = if reach.writes_by_procedure {
+        QueryClass::Write
+    } else {
+        QueryClass::Read
+    };
     for (index, token) in list.list.iter().enumerate() {
         if !is_clause(list, index) {
             continue;
@@ -113,17 +117,31 @@ fn class(list: &Tokens, reach: Reach) -> QueryClass {
 }
 
 fn is_schema(list: &Tokens, from: usize) -> bool {
-    list.list.iter().skip(from).take(5).take_while(|t| t.kind == Kind::Word).any(|t| matches!(t.keyword, K::Index | K::Constraint | K::Indexes | K::Constraints))
+    list.list
+        .iter()
+        .skip(from)
+        .take(5)
+        .take_while(|t| t.kind == Kind::Word)
+        .any(|t| {
+            matches!(
+                t.keyword,
+                K::Index | K::Constraint | K::Indexes | K::Constraints
+            )
+        })
 }
 
 /// Whether a keyword stands as a clause, not as a property, label, map key or alias.
 pub(super) fn is_clause(list: &Tokens, index: usize) -> bool {
-    let Some(token) = list.at(index) else { return false };
+    let Some(token) = list.at(index) else {
+        return false;
+    };
     if token.keyword == K::None {
         return false;
     }
     let before = index.checked_sub(1).and_then(|i| list.at(i));
-    let named = before.is_some_and(|t| matches!(t.kind, Kind::Sign(b'.' | b':' | b'|' | b'&' | b'!')) || t.keyword == K::As);
+    let named = before.is_some_and(|t| {
+        matches!(t.kind, Kind::Sign(b'.' | b':' | b'|' | b'&' | b'!')) || t.keyword == K::As
+    });
     let key = list.is_sign(index + 1, b':') || list.is_sign(index + 1, b'.');
     !named && !key
 }

@@ -50,7 +50,7 @@ keywords! {
 }
 
 /// The keyword a word is, whatever its letter case.
-pub fn keyword(word: &[u8]) -> Keyword {
+pub(super) fn keyword(word: &[u8]) -> Keyword {
     if word.len() > LONGEST || word.len() < 2 {
         return Keyword::None;
     }
@@ -64,19 +64,42 @@ pub fn keyword(word: &[u8]) -> Keyword {
 impl Keyword {
     /// Whether a clause starts with it.
     pub fn starts_clause(self) -> bool {
-        use Keyword as K;
         matches!(
             self,
-            K::Match | K::Optional | K::Create | K::Merge | K::Return | K::With | K::Unwind | K::Call
-                | K::Delete | K::Detach | K::NoDetach | K::Set | K::Remove | K::Foreach | K::Load
-                | K::Union | K::Use | K::Finish
+            Self::Match
+                | Self::Optional
+                | Self::Create
+                | Self::Merge
+                | Self::Return
+                | Self::With
+                | Self::Unwind
+                | Self::Call
+                | Self::Delete
+                | Self::Detach
+                | Self::NoDetach
+                | Self::Set
+                | Self::Remove
+                | Self::Foreach
+                | Self::Load
+                | Self::Union
+                | Self::Use
+                | Self::Finish
         )
     }
 
     /// Whether a clause starts with it that changes the graph.
     pub fn writes(self) -> bool {
-        use Keyword as K;
-        matches!(self, K::Create | K::Merge | K::Delete | K::Detach | K::NoDetach | K::Set | K::Remove | K::Foreach)
+        matches!(
+            self,
+            Self::Create
+                | Self::Merge
+                | Self::Delete
+                | Self::Detach
+                | Self::NoDetach
+                | Self::Set
+                | Self::Remove
+                | Self::Foreach
+        )
     }
 
     /// Whether it is a literal value.
@@ -100,7 +123,12 @@ mod tests {
     #[test]
     fn every_keyword_is_short_enough_to_be_found() {
         for (word, expected) in ALL {
-            assert_eq!(keyword(word), *expected, "{}", String::from_utf8_lossy(word));
+            assert_eq!(
+                keyword(word),
+                *expected,
+                "{}",
+                String::from_utf8_lossy(word)
+            );
         }
     }
 }

@@ -8,7 +8,7 @@
 use super::keyword::{Keyword, keyword};
 
 /// Tokens beyond this are not read; [`Tokens::cut`] says so. A statement of 64 KiB of `1+1+…` has as many.
-pub const TOKENS_MAX: usize = 65_536;
+pub(super) const TOKENS_MAX: usize = 65_536;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,14 +90,17 @@ impl Tokens {
 impl Token {
     /// The token's own bytes.
     pub fn of<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+        text.get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
     }
 
     /// A literal's or name's content, without its quotes.
     pub fn inner<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         let whole = self.of(text);
         match self.kind {
-            Kind::Text | Kind::Name => whole.get(1..whole.len().saturating_sub(1)).unwrap_or_default(),
+            Kind::Text | Kind::Name => whole
+                .get(1..whole.len().saturating_sub(1))
+                .unwrap_or_default(),
             _ => whole,
         }
     }
@@ -105,7 +108,11 @@ impl Token {
 
 /// Reads a text into tokens. Texts beyond 4 GiB are cut, which no caller reaches.
 pub fn tokens(text: &[u8]) -> Tokens {
-    let mut reader = Reader { text, at: 0, out: Tokens::default() };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        out: Tokens::default(),
+    };
     reader.out.list.reserve((text.len() / 3).min(TOKENS_MAX));
     while reader.at < text.len() && !reader.out.cut {
         reader.step();
@@ -152,7 +159,12 @@ impl Reader<'_> {
             self.out.cut = true;
             return;
         };
-        let token = Token { kind, keyword, start, end: to };
+        let token = Token {
+            kind,
+            keyword,
+            start,
+            end: to,
+        };
         self.at = end;
         if matches!(kind, Kind::LineComment | Kind::BlockComment) {
             if self.out.comments.len() < 1024 {
@@ -167,9 +179,14 @@ impl Reader<'_> {
 
     /// `.5` is a number, but `n.5` and `1..5` are not.
     fn after_operand(&self) -> bool {
-        self.at.checked_sub(1).and_then(|i| self.text.get(i)).is_some_and(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'_' | b'`' | b')' | b']' | b'.') || *b >= 0x80
-        })
+        self.at
+            .checked_sub(1)
+            .and_then(|i| self.text.get(i))
+            .is_some_and(|b| {
+                b.is_ascii_alphanumeric()
+                    || matches!(b, b'_' | b'`' | b')' | b']' | b'.')
+                    || *b >= 0x80
+            })
     }
 
     fn word(&mut self) {
@@ -219,7 +236,11 @@ impl Reader<'_> {
                 memchr::memchr2(quote, b'\\', rest)
             };
             let Some(hit) = hit else {
-                self.out.open = Some(if kind == Kind::Name { Open::Name } else { Open::Text });
+                self.out.open = Some(if kind == Kind::Name {
+                    Open::Name
+                } else {
+                    Open::Text
+                });
                 return self.push(kind, Keyword::None, self.text.len());
             };
             let escaped = rest.get(hit) == Some(&b'\\');
@@ -234,10 +255,14 @@ impl Reader<'_> {
     fn parameter(&mut self) {
         let rest = self.text.get(self.at + 1..).unwrap_or_default();
         if rest.first() == Some(&b'`') {
-            let width = memchr::memchr(b'`', rest.get(1..).unwrap_or_default()).map_or(rest.len(), |i| i + 2);
+            let width = memchr::memchr(b'`', rest.get(1..).unwrap_or_default())
+                .map_or(rest.len(), |i| i + 2);
             return self.push(Kind::Parameter, Keyword::None, self.at + 1 + width);
         }
-        let width = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b >= 0x80).count();
+        let width = rest
+            .iter()
+            .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b >= 0x80)
+            .count();
         self.push(Kind::Parameter, Keyword::None, self.at + 1 + width);
     }
 
@@ -283,8 +308,12 @@ pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut at = 0;
     let mut changed = false;
     while let Some(&byte) = text.get(at) {
-        let escape = text.get(at + 2..at + 6).filter(|_| byte == b'\\' && text.get(at + 1) == Some(&b'u'));
-        let code = escape.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let escape = text
+            .get(at + 2..at + 6)
+            .filter(|_| byte == b'\\' && text.get(at + 1) == Some(&b'u'));
+        let code = escape
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
         if let Some(code) = code {
             let char = char::from_u32(code).unwrap_or('\u{fffd}');
             out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
@@ -304,15 +333,22 @@ mod tests {
     use proptest::prelude::*;
 
     fn words(text: &str) -> Vec<String> {
-        tokens(text.as_bytes()).list.iter().map(|t| String::from_utf8_lossy(t.of(text.as_bytes())).into_owned()).collect()
+        tokens(text.as_bytes())
+            .list
+            .iter()
+            .map(|t| String::from_utf8_lossy(t.of(text.as_bytes())).into_owned())
+            .collect()
     }
 
     #[test]
     fn literals_names_parameters_and_ranges_are_single_tokens() {
         assert_eq!(
             words("MATCH (n:`a b`)-[*1..3]->(m {x: 'it''s', y: $p, z: -1.5e-3}) // tail"),
-            ["MATCH", "(", "n", ":", "`a b`", ")", "-", "[", "*", "1", ".", ".", "3", "]", "-", ">", "(", "m", "{", "x", ":",
-             "'it''s'", ",", "y", ":", "$p", ",", "z", ":", "-", "1.5e-3", "}", ")"]
+            [
+                "MATCH", "(", "n", ":", "`a b`", ")", "-", "[", "*", "1", ".", ".", "3", "]", "-",
+                ">", "(", "m", "{", "x", ":", "'it''s'", ",", "y", ":", "$p", ",", "z", ":", "-",
+                "1.5e-3", "}", ")"
+            ]
         );
     }
 
@@ -331,7 +367,10 @@ mod tests {
 
     #[test]
     fn exotic_blanks_separate_words() {
-        assert_eq!(words("LOAD\u{2003}CSV\u{3000}FROM\u{1c}x"), ["LOAD", "CSV", "FROM", "x"]);
+        assert_eq!(
+            words("LOAD\u{2003}CSV\u{3000}FROM\u{1c}x"),
+            ["LOAD", "CSV", "FROM", "x"]
+        );
     }
 
     #[test]

@@ -136,9 +136,15 @@ pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
     if text.len() > TEXT_BYTES_MAX {
         findings.note(Finding::Oversize, 0);
     }
-    let text = text.get(..text.len().min(TEXT_BYTES_MAX)).unwrap_or_default();
+    let text = text
+        .get(..text.len().min(TEXT_BYTES_MAX))
+        .unwrap_or_default();
     let mut list = tokens(text);
-    let unescaped = if list.stray_backslash { unescape(text) } else { None };
+    let unescaped = if list.stray_backslash {
+        unescape(text)
+    } else {
+        None
+    };
     let read_text = unescaped.as_deref().unwrap_or(text);
     if unescaped.is_some() {
         findings.note(Finding::EscapedSyntax, 0);
@@ -155,27 +161,77 @@ pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
 /// `expected` says the field is meant for queries, where the first keyword is enough.
 pub fn is_statement(text: &[u8], expected: bool) -> bool {
     use Keyword as K;
+    let text = skip_comments(text);
     let head = text.get(..text.len().min(512)).unwrap_or_default();
-    let folded = if head.contains(&b'\\') { unescape(head) } else { None };
+    let folded = if head.contains(&b'\\') {
+        unescape(head)
+    } else {
+        None
+    };
     let head = folded.as_deref().unwrap_or(head);
     let list = tokens(head);
-    let Some(first) = reach::statement_start(&list, 0) else { return false };
-    let Some(token) = list.at(first) else { return false };
+    let Some(first) = reach::statement_start(&list, 0) else {
+        return false;
+    };
+    let Some(token) = list.at(first) else {
+        return false;
+    };
     if expected {
-        let command = token.kind == Kind::Sign(b':') && list.at(first + 1).is_some_and(|t| t.kind == Kind::Word);
-        return token.keyword.starts_clause() || reach::admin_command(&list, first) || command || schema(token.keyword);
+        let command = token.kind == Kind::Sign(b':')
+            && list.at(first + 1).is_some_and(|t| t.kind == Kind::Word);
+        return token.keyword.starts_clause()
+            || reach::admin_command(&list, first)
+            || command
+            || schema(token.keyword);
     }
     let paren = |i| list.is_sign(i, b'(');
     match token.keyword {
-        K::Match | K::Merge => paren(first + 1) || (list.is_sign(first + 2, b'=') && list.at(first + 1).is_some_and(|t| t.kind == Kind::Word)),
+        K::Match | K::Merge => {
+            paren(first + 1)
+                || (list.is_sign(first + 2, b'=')
+                    && list.at(first + 1).is_some_and(|t| t.kind == Kind::Word))
+        }
         K::Create => paren(first + 1),
         K::Optional => list.is(first + 1, K::Match) && paren(first + 2),
         K::Foreach => paren(first + 1) && list.is(first + 3, K::In),
-        K::Load => list.is(first + 1, K::Csv) && (list.is(first + 2, K::From) || list.is(first + 2, K::With)),
-        K::Call => list.is_sign(first + 2, b'.') && list.at(first + 3).is_some_and(|t| t.kind == Kind::Word) || list.is_sign(first + 1, b'{'),
+        K::Load => {
+            list.is(first + 1, K::Csv)
+                && (list.is(first + 2, K::From) || list.is(first + 2, K::With))
+        }
+        K::Call => {
+            list.is_sign(first + 2, b'.')
+                && list.at(first + 3).is_some_and(|t| t.kind == Kind::Word)
+                || list.is_sign(first + 1, b'{')
+        }
         K::Unwind => list.list.iter().take(40).any(|t| t.keyword == K::As),
-        K::With => list.list.iter().take(60).any(|t| t.keyword == K::As) && list.list.iter().any(|t| matches!(t.keyword, K::Match | K::Return | K::Unwind)),
+        K::With => {
+            list.list.iter().take(60).any(|t| t.keyword == K::As)
+                && list
+                    .list
+                    .iter()
+                    .any(|t| matches!(t.keyword, K::Match | K::Return | K::Unwind))
+        }
         _ => false,
+    }
+}
+
+/// A text without the blanks and comments it starts with, however many.
+fn skip_comments(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_ascii_start();
+        let exotic = blank(rest);
+        let width = match rest {
+            _ if exotic > 0 => exotic,
+            [b'/', b'/', ..] => memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len()),
+            [b'/', b'*', inside @ ..] => match memchr::memmem::find(inside, b"*/") {
+                Some(at) => at + 4,
+                None => return rest,
+            },
+            [0x0b | 0x1c..=0x1f, ..] => 1,
+            _ => return rest,
+        };
+        rest = rest.get(width..).unwrap_or_default();
     }
 }
 

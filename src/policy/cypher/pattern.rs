@@ -27,6 +27,8 @@ pub(super) struct Component<'t> {
     pub(super) hops: u32,
     /// Sum of the upper bounds of bounded variable-length relationships.
     pub(super) stretch: u32,
+    /// Whether a relationship names its type.
+    pub(super) typed: bool,
     /// A variable-length relationship without an upper bound and without a type.
     pub(super) unbounded_any: bool,
     /// One with a type.
@@ -62,7 +64,14 @@ impl<'t> Bound<'t> {
 
 /// Reads the pattern after a MATCH at `at`.
 pub(super) fn read<'t>(text: &'t [u8], list: &Tokens, at: usize, bound: &Bound<'t>) -> Pattern<'t> {
-    let mut reader = Reader { text, list, bound, out: Pattern::default(), linked: false, shortest: false };
+    let mut reader = Reader {
+        text,
+        list,
+        bound,
+        out: Pattern::default(),
+        linked: false,
+        shortest: false,
+    };
     reader.out.start = list.at(at).map_or(0, |t| t.start);
     let mut at = at;
     let mut depth = 0_u32;
@@ -81,9 +90,29 @@ pub(super) fn read<'t>(text: &'t [u8], list: &Tokens, at: usize, bound: &Bound<'
             Kind::Sign(b')' | b'}' | b']') => depth -= 1,
             Kind::Sign(b',') if depth == 0 => (reader.linked, reader.shortest) = (false, false),
             Kind::Sign(b'-') if list.is_sign(at + 1, b'-') => reader.hop(),
+            Kind::Sign(b'+' | b'*')
+                if at > 0
+                    && (list.is_sign(at - 1, b'>')
+                        || list.is_sign(at - 1, b')')
+                        || list.is_sign(at - 1, b'-')) =>
+            {
+                reader.quantified()
+            }
             Kind::Word if token.keyword == K::Where || token.keyword == K::Using => break,
-            Kind::Word if token.keyword.starts_clause() && is_clause(list, at) && token.keyword != K::All => break,
-            Kind::Word => reader.shortest |= token.of(text).to_ascii_lowercase().ends_with(b"shortestpath") || token.of(text).eq_ignore_ascii_case(b"shortest"),
+            Kind::Word
+                if token.keyword.starts_clause()
+                    && is_clause(list, at)
+                    && token.keyword != K::All =>
+            {
+                break;
+            }
+            Kind::Word => {
+                reader.shortest |= token
+                    .of(text)
+                    .to_ascii_lowercase()
+                    .ends_with(b"shortestpath")
+                    || token.of(text).eq_ignore_ascii_case(b"shortest")
+            }
             Kind::Sign(b';') => break,
             _ => {}
         }
@@ -109,7 +138,10 @@ struct Reader<'r, 't> {
 impl<'t> Reader<'_, 't> {
     fn is_node(&self, at: usize) -> bool {
         let list = self.list;
-        let call = at > 0 && list.at(at - 1).is_some_and(|t| t.kind == Kind::Word && t.keyword == K::None);
+        let call = at > 0
+            && list
+                .at(at - 1)
+                .is_some_and(|t| t.kind == Kind::Word && t.keyword == K::None);
         let next = list.at(at + 1).map(|t| t.kind);
         !call && !matches!(next, Some(Kind::Sign(b'(')) | None)
     }
@@ -131,7 +163,9 @@ impl<'t> Reader<'_, 't> {
                         break;
                     }
                 }
-                Kind::Sign(b'{') if !list.is_sign(at + 1, b'}') => anchor = min(anchor, Anchor::Property),
+                Kind::Sign(b'{') if !list.is_sign(at + 1, b'}') => {
+                    anchor = min(anchor, Anchor::Property)
+                }
                 Kind::Parameter | Kind::Sign(b'=') => anchor = min(anchor, Anchor::Property),
                 Kind::Sign(b':') if depth == 1 => anchor = min(anchor, Anchor::Label),
                 Kind::Word | Kind::Name if at == open + 1 => name = Some(token.inner(self.text)),
@@ -150,7 +184,11 @@ impl<'t> Reader<'_, 't> {
     fn join(&mut self, name: Option<&'t [u8]>, anchor: Anchor) {
         let components = &mut self.out.components;
         let by_name = name.and_then(|n| components.iter().position(|c| c.variables.contains(&n)));
-        let target = if self.linked { components.len().checked_sub(1) } else { by_name };
+        let target = if self.linked {
+            components.len().checked_sub(1)
+        } else {
+            by_name
+        };
         let target = match (target, by_name) {
             (Some(last), Some(other)) if last != other => {
                 let moved = components.remove(last);
@@ -169,6 +207,7 @@ impl<'t> Reader<'_, 't> {
                 best: anchor,
                 hops: 0,
                 stretch: 0,
+                typed: false,
                 unbounded_any: false,
                 unbounded_typed: false,
                 shortest: false,
@@ -183,11 +222,21 @@ impl<'t> Reader<'_, 't> {
         if let Some(component) = components.last_mut() {
             component.best = min(component.best, anchor);
             component.shortest |= self.shortest;
-            if let Some(name) = name.filter(|n| component.variables.len() < VARIABLES_MAX && !component.variables.contains(n)) {
+            if let Some(name) = name.filter(|n| {
+                component.variables.len() < VARIABLES_MAX && !component.variables.contains(n)
+            }) {
                 component.variables.push(name);
             }
         }
         self.linked = true;
+    }
+
+    /// A quantified path pattern without an upper bound.
+    fn quantified(&mut self) {
+        if let Some(last) = self.out.components.last_mut() {
+            last.unbounded_any |= !last.typed;
+            last.unbounded_typed |= last.typed;
+        }
     }
 
     fn hop(&mut self) {
@@ -213,19 +262,31 @@ impl<'t> Reader<'_, 't> {
                 Kind::Sign(b'*') if braces == 0 => star = Some(at),
                 Kind::Sign(b'.') if star.is_some() && braces == 0 => dots = true,
                 Kind::Number if star.is_some() && braces == 0 => {
-                    let number = std::str::from_utf8(token.of(self.text)).ok().and_then(|n| n.parse::<u32>().ok()).unwrap_or(u32::MAX);
-                    if dots { high = Some(number) } else { low = Some(number) }
+                    let number = std::str::from_utf8(token.of(self.text))
+                        .ok()
+                        .and_then(|n| n.parse::<u32>().ok())
+                        .unwrap_or(u32::MAX);
+                    if dots {
+                        high = Some(number)
+                    } else {
+                        low = Some(number)
+                    }
                 }
                 _ => {}
             }
             at += 1;
         }
         self.hop();
+        if let Some(last) = self.out.components.last_mut() {
+            last.typed |= typed;
+        }
         if star.is_some() {
             let upper = if dots { high } else { low };
             if let Some(last) = self.out.components.last_mut() {
                 match upper {
-                    Some(most) => last.stretch = last.stretch.saturating_add(most.saturating_sub(1)),
+                    Some(most) => {
+                        last.stretch = last.stretch.saturating_add(most.saturating_sub(1))
+                    }
                     None if typed => last.unbounded_typed = true,
                     None => last.unbounded_any = true,
                 }
@@ -239,6 +300,7 @@ fn merge<'t>(kept: &mut Component<'t>, moved: Component<'t>) {
     kept.best = min(kept.best, moved.best);
     kept.hops += moved.hops;
     kept.stretch = kept.stretch.saturating_add(moved.stretch);
+    kept.typed |= moved.typed;
     kept.unbounded_any |= moved.unbounded_any;
     kept.unbounded_typed |= moved.unbounded_typed;
     kept.shortest |= moved.shortest;

@@ -14,32 +14,117 @@ pub(super) struct Reach {
 
 /// Name spaces whose procedures and functions reach beyond the graph, run text, or administer.
 const DENIED: &[&str] = &[
-    "apoc.load.", "apoc.import.", "apoc.export.", "apoc.cypher.", "apoc.periodic.", "apoc.trigger.", "apoc.custom.",
-    "apoc.systemdb.", "apoc.util.sleep", "apoc.bolt.", "apoc.config.", "apoc.es.", "apoc.mongo.", "apoc.mongodb.",
-    "apoc.couchbase.", "apoc.redis.", "apoc.model.", "apoc.dv.", "apoc.uuid.", "apoc.ttl.", "apoc.static.", "apoc.nlp.",
-    "apoc.ml.", "apoc.gephi.", "apoc.graphml.", "apoc.graph.fromdb", "apoc.monitor.", "apoc.log.", "apoc.when",
-    "apoc.case", "apoc.do.", "apoc.warmup.", "apoc.lock.", "apoc.nodes.delete", "apoc.schema.assert", "apoc.refactor.rename",
-    "apoc.generate.", "apoc.version", "apoc.help", "apoc.kernel", "dbms.", "dbinfo.", "tx.", "sys.", "jwt.", "custom.",
-    "db.clearquerycaches", "db.checkpoint", "db.createlabel", "db.createproperty", "db.createrelationshiptype",
-    "db.resampleindex", "db.resampleoutdated", "db.stats.", "db.prepareforreplanning", "db.listlocks", "db.info",
-    "db.index.fulltext.drop", "db.index.fulltext.createnodeindex", "db.schema.drop", "n10s.rdf.import", "n10s.onto.import",
-    "n10s.quadrdf.import", "gds.debug.", "gds.config.", "gds.export", "gds.graph.export", "gds.license", "gds.listprogress",
-    "gds.systemmonitor", "gds.beta.graph.export", "gds.arrow", "cdc.", "apoc.spatial.geocode", "internal.",
+    "apoc.load.",
+    "apoc.import.",
+    "apoc.export.",
+    "apoc.cypher.",
+    "apoc.periodic.",
+    "apoc.trigger.",
+    "apoc.custom.",
+    "apoc.systemdb.",
+    "apoc.util.sleep",
+    "apoc.bolt.",
+    "apoc.config.",
+    "apoc.es.",
+    "apoc.mongo.",
+    "apoc.mongodb.",
+    "apoc.couchbase.",
+    "apoc.redis.",
+    "apoc.model.",
+    "apoc.dv.",
+    "apoc.uuid.",
+    "apoc.ttl.",
+    "apoc.static.",
+    "apoc.nlp.",
+    "apoc.ml.",
+    "apoc.gephi.",
+    "apoc.graphml.",
+    "apoc.graph.fromdb",
+    "apoc.monitor.",
+    "apoc.log.",
+    "apoc.when",
+    "apoc.case",
+    "apoc.do.",
+    "apoc.warmup.",
+    "apoc.lock.",
+    "apoc.nodes.delete",
+    "apoc.schema.assert",
+    "apoc.refactor.rename",
+    "apoc.generate.",
+    "apoc.version",
+    "apoc.help",
+    "apoc.kernel",
+    "dbms.",
+    "dbinfo.",
+    "tx.",
+    "sys.",
+    "jwt.",
+    "custom.",
+    "db.clearquerycaches",
+    "db.checkpoint",
+    "db.createlabel",
+    "db.createproperty",
+    "db.createrelationshiptype",
+    "db.resampleindex",
+    "db.resampleoutdated",
+    "db.stats.",
+    "db.prepareforreplanning",
+    "db.listlocks",
+    "db.info",
+    "db.index.fulltext.drop",
+    "db.index.fulltext.createnodeindex",
+    "db.schema.drop",
+    "n10s.rdf.import",
+    "n10s.onto.import",
+    "n10s.quadrdf.import",
+    "gds.debug.",
+    "gds.config.",
+    "gds.export",
+    "gds.graph.export",
+    "gds.license",
+    "gds.listprogress",
+    "gds.systemmonitor",
+    "gds.beta.graph.export",
+    "gds.arrow",
+    "cdc.",
+    "apoc.spatial.geocode",
+    "internal.",
 ];
 
 /// Procedures that are fine to call and change the graph.
-const WRITING: &[&str] = &["apoc.create.", "apoc.merge.", "apoc.refactor.", "apoc.atomic.", "apoc.nodes.", "apoc.path.create"];
+const WRITING: &[&str] = &[
+    "apoc.create.",
+    "apoc.merge.",
+    "apoc.refactor.",
+    "apoc.atomic.",
+    "apoc.nodes.",
+    "apoc.path.create",
+];
 
 /// The first words of dotted names that are worth joining.
 const ROOTS: &[&[u8]] = &[
-    b"apoc", b"dbms", b"db", b"dbinfo", b"tx", b"sys", b"jwt", b"custom", b"n10s", b"gds", b"cdc", b"internal",
+    b"apoc",
+    b"dbms",
+    b"db",
+    b"dbinfo",
+    b"tx",
+    b"sys",
+    b"jwt",
+    b"custom",
+    b"n10s",
+    b"gds",
+    b"cdc",
+    b"internal",
 ];
 
 /// The longest dotted name that is joined, in bytes.
 const NAME_BYTES_MAX: usize = 120;
 
 pub(super) fn collect(text: &[u8], list: &Tokens, findings: &mut Findings) -> Reach {
-    let mut reach = Reach { statements: 0, ..Reach::default() };
+    let mut reach = Reach {
+        statements: 0,
+        ..Reach::default()
+    };
     let mut begin = true;
     let mut depth = 0_u32;
     for (index, token) in list.list.iter().enumerate() {
@@ -63,7 +148,10 @@ pub(super) fn collect(text: &[u8], list: &Tokens, findings: &mut Findings) -> Re
                 findings.note(Finding::AdminCommand, token.start);
             }
         }
-        if token.keyword == K::Load && list.is(index + 1, K::Csv) && follows_load_csv(list, index + 2) {
+        if token.keyword == K::Load
+            && list.is(index + 1, K::Csv)
+            && follows_load_csv(list, index + 2)
+        {
             findings.note(Finding::LoadCsv, token.start);
         }
         if matches!(token.kind, Kind::Word | Kind::Name) && list.is_sign(index + 1, b'.') {
@@ -87,8 +175,15 @@ fn procedure(text: &[u8], list: &Tokens, index: usize, reach: &mut Reach, findin
     }
     let mut name = String::with_capacity(32);
     let mut at = index;
-    while let Some(part) = list.at(at).filter(|t| matches!(t.kind, Kind::Word | Kind::Name)) {
-        name.push_str(&String::from_utf8_lossy(part.inner(text)).trim().to_ascii_lowercase());
+    while let Some(part) = list
+        .at(at)
+        .filter(|t| matches!(t.kind, Kind::Word | Kind::Name))
+    {
+        name.push_str(
+            &String::from_utf8_lossy(part.inner(text))
+                .trim()
+                .to_ascii_lowercase(),
+        );
         at += 1;
         if !list.is_sign(at, b'.') || name.len() > NAME_BYTES_MAX {
             break;
@@ -116,16 +211,25 @@ pub(super) fn statement_start(list: &Tokens, from: usize) -> Option<usize> {
             K::Explain | K::Profile => at += 1,
             K::Cypher => {
                 at += 1;
-                while list.at(at).is_some_and(|t| t.kind == Kind::Number || list.is_sign(at + 1, b'=') || t.kind == Kind::Sign(b'.')) {
+                while list.at(at).is_some_and(|t| {
+                    t.kind == Kind::Number
+                        || list.is_sign(at + 1, b'=')
+                        || t.kind == Kind::Sign(b'.')
+                }) {
                     at += if list.is_sign(at + 1, b'=') { 3 } else { 1 };
                 }
             }
             K::Use => {
                 at += 1;
-                while list.at(at).is_some_and(|t| !t.keyword.starts_clause() && t.keyword != K::Show) {
+                while list
+                    .at(at)
+                    .is_some_and(|t| !t.keyword.starts_clause() && t.keyword != K::Show)
+                {
                     at += 1;
                 }
-                return Some(at.min(list.list.len()).max(from)).filter(|i| *i < list.list.len()).or(Some(from));
+                return Some(at.min(list.list.len()).max(from))
+                    .filter(|i| *i < list.list.len())
+                    .or(Some(from));
             }
             _ => return Some(at),
         }
@@ -149,19 +253,49 @@ pub(super) fn admin_command(list: &Tokens, at: usize) -> bool {
     let object = |i: usize| {
         matches!(
             word(i),
-            K::User | K::Users | K::Role | K::Roles | K::Database | K::Databases | K::Alias | K::Aliases | K::Server
-                | K::Servers | K::Privilege | K::Privileges | K::Transaction | K::Transactions | K::Setting | K::Settings
-                | K::Composite | K::Home | K::Default
+            K::User
+                | K::Users
+                | K::Role
+                | K::Roles
+                | K::Database
+                | K::Databases
+                | K::Alias
+                | K::Aliases
+                | K::Server
+                | K::Servers
+                | K::Privilege
+                | K::Privileges
+                | K::Transaction
+                | K::Transactions
+                | K::Setting
+                | K::Settings
+                | K::Composite
+                | K::Home
+                | K::Default
         )
     };
     match word(at) {
         K::Show => {
-            let next = if matches!(word(at + 1), K::All | K::Current | K::Supported) { at + 2 } else { at + 1 };
-            object(next) || object(at + 2) && list.at(at + 1).is_some_and(|t| t.kind == Kind::Word)
-                || list.list.iter().skip(at).take(4).any(|t| matches!(t.keyword, K::Privileges | K::Privilege))
+            let next = if matches!(word(at + 1), K::All | K::Current | K::Supported) {
+                at + 2
+            } else {
+                at + 1
+            };
+            object(next)
+                || object(at + 2) && list.at(at + 1).is_some_and(|t| t.kind == Kind::Word)
+                || list
+                    .list
+                    .iter()
+                    .skip(at)
+                    .take(4)
+                    .any(|t| matches!(t.keyword, K::Privileges | K::Privilege))
         }
         K::Create => {
-            let next = if word(at + 1) == K::Or && word(at + 2) == K::Replace { at + 3 } else { at + 1 };
+            let next = if word(at + 1) == K::Or && word(at + 2) == K::Replace {
+                at + 3
+            } else {
+                at + 1
+            };
             object(next)
         }
         K::Alter => object(at + 1) || word(at + 1) == K::Current,

@@ -56,10 +56,22 @@ fn reach_is_found_through_blanks_comments_backticks_and_escapes() {
 
 #[test]
 fn administration_is_found_at_statement_starts_only() {
-    for text in ["SHOW USERS", "EXPLAIN SHOW ALL PRIVILEGES", "CREATE OR REPLACE USER x SET PASSWORD 'y'", "USE system SHOW DATABASES", ":server status", "GRANT ROLE a TO b"] {
+    for text in [
+        "SHOW USERS",
+        "EXPLAIN SHOW ALL PRIVILEGES",
+        "CREATE OR REPLACE USER x SET PASSWORD 'y'",
+        "USE system SHOW DATABASES",
+        ":server status",
+        "GRANT ROLE a TO b",
+    ] {
         assert!(found(text).contains(&Finding::AdminCommand), "{text}");
     }
-    for text in ["MATCH (n:User) SET n.role = 'x'", "CREATE (user:User)", "SHOW INDEXES", "CREATE INDEX i FOR (n:A) ON (n.b)"] {
+    for text in [
+        "MATCH (n:User) SET n.role = 'x'",
+        "CREATE (user:User)",
+        "SHOW INDEXES",
+        "CREATE INDEX i FOR (n:A) ON (n.b)",
+    ] {
         assert!(!found(text).contains(&Finding::AdminCommand), "{text}");
     }
 }
@@ -75,22 +87,33 @@ fn extreme_work_is_found() {
         assert!(found(text).contains(&Finding::ExtremeCost), "{text}");
     }
     assert!(found("MATCH (n) WHERE n.x =~ '(b+)+c' RETURN n").contains(&Finding::RegexRepetition));
-    assert!(found(&format!("RETURN {}1{}", "(".repeat(50), ")".repeat(50))).contains(&Finding::Nesting));
+    assert!(
+        found(&format!("RETURN {}1{}", "(".repeat(50), ")".repeat(50))).contains(&Finding::Nesting)
+    );
 }
 
 #[test]
 fn classes_are_told_apart() {
     let class = |text: &str| read(text.as_bytes()).0.class;
-    assert_eq!(class("MATCH (n) WHERE n.set = 1 RETURN n.create AS delete"), QueryClass::Read);
+    assert_eq!(
+        class("MATCH (n) WHERE n.set = 1 RETURN n.create AS delete"),
+        QueryClass::Read
+    );
     assert_eq!(class("MATCH (n) SET n.x = 1"), QueryClass::Write);
-    assert_eq!(class("CREATE VECTOR INDEX i FOR (n:A) ON n.e"), QueryClass::Schema);
+    assert_eq!(
+        class("CREATE VECTOR INDEX i FOR (n:A) ON n.e"),
+        QueryClass::Schema
+    );
     assert_eq!(class("DROP DATABASE x"), QueryClass::Admin);
 }
 
 #[test]
 fn a_fingerprint_ignores_literals_comments_blanks_and_case() {
     let print = |text: &str| read(text.as_bytes()).0.fingerprint;
-    assert_eq!(print("MATCH (n {a: 1}) RETURN n"), print("match (n {a:'x'}) /* c */\nreturn n;"));
+    assert_eq!(
+        print("MATCH (n {a: 1}) RETURN n"),
+        print("match (n {a:'x'}) /* c */\nreturn n;")
+    );
     assert_eq!(print("RETURN [1, 2, 3]"), print("RETURN [1]"));
     assert_ne!(print("MATCH (n) RETURN n"), print("MATCH (m) RETURN m"));
 }

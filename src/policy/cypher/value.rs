@@ -18,7 +18,13 @@ const TAIL_BYTES_MAX: usize = 2_048;
 pub fn collect(value: &[u8], findings: &mut Findings) {
     let mut open = 0_i32;
     let mut marks = 0;
-    let marked = |b: u8| matches!(b, b'\'' | b'"' | b'`' | b'(' | b')' | b'[' | b']' | b'{' | b'}');
+    let mut quotes = [0_u32; 3];
+    let marked = |b: u8| {
+        matches!(
+            b,
+            b'\'' | b'"' | b'`' | b'(' | b')' | b'[' | b']' | b'{' | b'}'
+        )
+    };
     for (at, byte) in value.iter().enumerate().filter(|(_, b)| marked(**b)) {
         let tail = tail(value, at);
         let quote = matches!(byte, b'\'' | b'"' | b'`');
@@ -31,6 +37,8 @@ pub fn collect(value: &[u8], findings: &mut Findings) {
                 open -= 1;
                 continue;
             }
+            // A quote that closes one the value opened itself closes nothing outside.
+            b'\'' | b'"' | b'`' if closes_own(value, at, *byte, &mut quotes) => continue,
             _ => {}
         }
         marks += 1;
@@ -39,25 +47,70 @@ pub fn collect(value: &[u8], findings: &mut Findings) {
         }
         let list = tokens(tail);
         if goes_on(tail, &list, quote) {
-            let kind = if quote { Finding::ValueBreakout } else { Finding::PatternBreakout };
+            let kind = if quote {
+                Finding::ValueBreakout
+            } else {
+                Finding::PatternBreakout
+            };
             return findings.note(kind, u32::try_from(at).unwrap_or(0));
         }
     }
-    bare(value, findings);
+    // Without a closing mark something has to say early that this is no prose.
+    let starts = value
+        .first()
+        .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
+    if starts || memchr::memmem::find(value, b"//").is_some() {
+        bare(value, findings);
+    }
+}
+
+/// Whether a quote pairs with an earlier one of the value; an escaped one is no pair of any.
+fn closes_own(value: &[u8], at: usize, quote: u8, quotes: &mut [u32; 3]) -> bool {
+    if at > 0 && value.get(at - 1) == Some(&b'\\') {
+        return false;
+    }
+    let slot = match quote {
+        b'\'' => quotes.first_mut(),
+        b'"' => quotes.get_mut(1),
+        _ => quotes.get_mut(2),
+    };
+    slot.is_some_and(|count| {
+        *count += 1;
+        *count % 2 == 0
+    })
 }
 
 fn tail(value: &[u8], at: usize) -> &[u8] {
-    value.get(at + 1..(at + 1 + TAIL_BYTES_MAX).min(value.len())).unwrap_or_default()
+    value
+        .get(at + 1..(at + 1 + TAIL_BYTES_MAX).min(value.len()))
+        .unwrap_or_default()
 }
 
 /// A number or a name, then Cypher, then a comment: nothing had to be closed.
 fn bare(value: &[u8], findings: &mut Findings) {
-    let list = tokens(value.get(..value.len().min(TAIL_BYTES_MAX)).unwrap_or_default());
-    let clause = (1..list.list.len().min(4)).find(|i| list.at(*i).is_some_and(|t| t.keyword.starts_clause() || is_connective(t.keyword)));
-    let plain = list.list.first().is_some_and(|t| matches!(t.kind, Kind::Number | Kind::Word) && !t.keyword.starts_clause());
-    let Some(clause) = clause.filter(|_| plain) else { return };
+    let value = value.strip_prefix(b"-").unwrap_or(value);
+    let list = tokens(
+        value
+            .get(..value.len().min(TAIL_BYTES_MAX))
+            .unwrap_or_default(),
+    );
+    let clause = (1..list.list.len().min(4)).find(|i| {
+        list.at(*i)
+            .is_some_and(|t| t.keyword.starts_clause() || is_connective(t.keyword))
+    });
+    let plain = list
+        .list
+        .first()
+        .is_some_and(|t| matches!(t.kind, Kind::Number | Kind::Word) && !t.keyword.starts_clause());
+    let Some(clause) = clause.filter(|_| plain) else {
+        return;
+    };
     let signs = signs(value, &list, clause);
-    if signs.comment && (signs.score >= 2 || signs.strong) {
+    let number = list.list.first().is_some_and(|t| t.kind == Kind::Number) && clause == 1;
+    let connects = list.at(clause).is_some_and(|t| is_connective(t.keyword))
+        && signs.accesses
+        && compares(&list, clause);
+    if signs.comment && (signs.score >= 2 || signs.strong) || number && (signs.strong || connects) {
         findings.note(Finding::ValueBreakout, 0);
     }
 }
@@ -65,10 +118,15 @@ fn bare(value: &[u8], findings: &mut Findings) {
 /// Whether the text after a closing mark is Cypher going on.
 fn goes_on(tail: &[u8], list: &Tokens, quote: bool) -> bool {
     let mut at = 0;
-    while list.at(at).is_some_and(|t| matches!(t.kind, Kind::Sign(b')' | b'}' | b']' | b',' | b';'))) {
+    while list
+        .at(at)
+        .is_some_and(|t| matches!(t.kind, Kind::Sign(b')' | b'}' | b']' | b',' | b';')))
+    {
         at += 1;
     }
-    let Some(first) = list.at(at) else { return false };
+    let Some(first) = list.at(at) else {
+        return false;
+    };
     let closed = at > 0 || !quote;
     if closed && path(list, at) {
         return true;
@@ -80,10 +138,12 @@ fn goes_on(tail: &[u8], list: &Tokens, quote: bool) -> bool {
     if first.kind == Kind::Sign(b'+') || first.kind == Kind::Sign(b'|') {
         return signs.comment && signs.score >= 2;
     }
-    if !(first.keyword.starts_clause() || matches!(first.keyword, K::Where | K::Order | K::Limit | K::Skip)) {
+    if !(first.keyword.starts_clause()
+        || matches!(first.keyword, K::Where | K::Order | K::Limit | K::Skip))
+    {
         return false;
     }
-    signs.strong || signs.score >= 2
+    signs.strong || signs.score >= 2 || signs.cut && list.list.len() < at + 12
 }
 
 fn is_connective(keyword: K) -> bool {
@@ -94,15 +154,23 @@ fn is_connective(keyword: K) -> bool {
 fn path(list: &Tokens, at: usize) -> bool {
     let sign = |i: usize, s: u8| list.is_sign(i, s);
     let dash = if sign(at, b'<') { at + 1 } else { at };
-    sign(dash, b'-') && (sign(dash + 1, b'[') || sign(dash + 1, b'-') && (sign(dash + 2, b'(') || sign(dash + 2, b'>')) || sign(dash + 1, b'(') || sign(dash + 1, b'>') && sign(dash + 2, b'('))
+    sign(dash, b'-')
+        && (sign(dash + 1, b'[')
+            || sign(dash + 1, b'-') && (sign(dash + 2, b'(') || sign(dash + 2, b'>'))
+            || sign(dash + 1, b'(')
+            || sign(dash + 1, b'>') && sign(dash + 2, b'('))
 }
 
 /// The signs of syntax in a tail.
 struct Signs {
     /// It ends in a comment that is not part of an address.
     comment: bool,
+    /// That comment is empty or starts with a closing mark.
+    cut: bool,
     /// One construct that has no other reading.
     strong: bool,
+    /// A property is read.
+    accesses: bool,
     score: u32,
 }
 
@@ -118,11 +186,33 @@ fn signs(tail: &[u8], list: &Tokens, from: usize) -> Signs {
         clauses += u32::from(index > from && token.keyword.starts_clause());
         accesses += u32::from(access(tail, list, index, token));
         nodes += u32::from(node(list, index, token));
-        aliases += u32::from(token.keyword == K::As && list.at(index + 1).is_some_and(|t| t.kind == Kind::Word));
+        aliases += u32::from(
+            token.keyword == K::As && list.at(index + 1).is_some_and(|t| t.kind == Kind::Word),
+        );
     }
     let many = |n: u32| u32::from(n > 0);
-    score += many(accesses) + many(nodes) + many(aliases).min(many(clauses)) + u32::from(comment && clauses > 0);
-    Signs { comment, strong: strong && (comment || open || clauses > 0 || accesses > 0 || nodes > 0), score }
+    score += many(accesses)
+        + many(nodes)
+        + many(aliases).min(many(clauses))
+        + u32::from(comment && clauses > 0);
+    let cut = comment
+        && list.comments.last().is_some_and(|c| {
+            matches!(
+                c.of(tail)
+                    .get(2..)
+                    .unwrap_or_default()
+                    .trim_ascii_start()
+                    .first(),
+                None | Some(b'\'' | b'"' | b')' | b'}' | b']')
+            )
+        });
+    Signs {
+        comment,
+        cut,
+        strong: strong && (comment || open || clauses > 0 || accesses > 0 || nodes > 0),
+        accesses: accesses > 0,
+        score,
+    }
 }
 
 fn ends_in_comment(tail: &[u8], list: &Tokens) -> bool {
@@ -134,27 +224,60 @@ fn ends_in_comment(tail: &[u8], list: &Tokens) -> bool {
 }
 
 fn strong_at(list: &Tokens, index: usize, token: Token) -> bool {
-    let word = |i: usize| list.at(i).is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
+    let word = |i: usize| {
+        list.at(i)
+            .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name))
+    };
     let paren = |i: usize| list.is_sign(i, b'(');
     match token.keyword {
-        K::Match | K::Create | K::Merge => paren(index + 1) && (node(list, index + 1, token) || list.is_sign(index + 2, b':') || word(index + 2) && list.is_sign(index + 3, b')')),
-        K::Load => list.is(index + 1, K::Csv) && (list.is(index + 2, K::From) || list.is(index + 2, K::With)),
+        K::Match | K::Create | K::Merge => {
+            paren(index + 1)
+                && (node(list, index + 1, token)
+                    || list.is_sign(index + 2, b':')
+                    || word(index + 2) && list.is_sign(index + 3, b')'))
+        }
+        K::Load => {
+            list.is(index + 1, K::Csv)
+                && (list.is(index + 2, K::From) || list.is(index + 2, K::With))
+        }
         K::Call => word(index + 1) && list.is_sign(index + 2, b'.') && word(index + 3),
         K::Detach => list.is(index + 1, K::Delete) && word(index + 2),
         K::Delete => word(index + 1) && list.list.len() == index + 2,
-        K::Set | K::Remove => word(index + 1) && (list.is_sign(index + 2, b'.') && word(index + 3) || list.is_sign(index + 2, b':')),
+        K::Set | K::Remove => {
+            word(index + 1)
+                && (list.is_sign(index + 2, b'.') && word(index + 3)
+                    || list.is_sign(index + 2, b':'))
+        }
         K::Foreach => paren(index + 1) && list.is(index + 3, K::In),
         K::Unwind => list.is_sign(index + 1, b'[') || list.is(index + 1, K::Range),
-        K::Union => list.is(index + 1, K::Match) || list.is(index + 1, K::Call) || list.is(index + 2, K::Match) || list.is(index + 1, K::Return),
+        K::Union => {
+            list.is(index + 1, K::Match)
+                || list.is(index + 1, K::Call)
+                || list.is(index + 2, K::Match)
+                || list.is(index + 1, K::Return)
+        }
         _ => false,
     }
 }
 
 /// `x.y` without blanks around the dot, compared, called or aliased.
 fn access(tail: &[u8], list: &Tokens, index: usize, token: Token) -> bool {
-    let dotted = token.kind == Kind::Word && list.is_sign(index + 1, b'.') && list.at(index + 2).is_some_and(|t| t.kind == Kind::Word && t.start == token.end + 1);
+    let dotted = token.kind == Kind::Word
+        && list.is_sign(index + 1, b'.')
+        && list
+            .at(index + 2)
+            .is_some_and(|t| t.kind == Kind::Word && t.start == token.end + 1);
     let _ = tail;
-    dotted && list.at(index + 3).is_some_and(|t| matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>' | b'(' | b')' | b',' | b'+')) || matches!(t.keyword, K::As | K::Is | K::In | K::Starts | K::Contains | K::Ends))
+    dotted
+        && list.at(index + 3).is_some_and(|t| {
+            matches!(
+                t.kind,
+                Kind::Sign(b'=' | b'<' | b'>' | b'(' | b')' | b',' | b'+')
+            ) || matches!(
+                t.keyword,
+                K::As | K::Is | K::In | K::Starts | K::Contains | K::Ends
+            )
+        })
 }
 
 /// `(x:Label`, `(:Label`, `(x)-[` or `(x {`.
@@ -162,40 +285,80 @@ fn node(list: &Tokens, index: usize, token: Token) -> bool {
     if token.kind != Kind::Sign(b'(') {
         return false;
     }
-    let word = list.at(index + 1).is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
+    let word = list
+        .at(index + 1)
+        .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
     let after = if word { index + 2 } else { index + 1 };
-    let label = list.is_sign(after, b':') && list.at(after + 1).is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
-    label || word && list.is_sign(after, b'{') || word && list.is_sign(after, b')') && path(list, after + 1)
+    let label = list.is_sign(after, b':')
+        && list
+            .at(after + 1)
+            .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name));
+    label
+        || word && list.is_sign(after, b'{')
+        || word && list.is_sign(after, b')') && path(list, after + 1)
 }
 
 /// OR, AND, XOR: a comparison has to follow, and something that a template's rest would explain.
 fn connective(tail: &[u8], list: &Tokens, at: usize, signs: &Signs) -> bool {
     let starts_operand = list.at(at + 1).is_some_and(|t| {
-        matches!(t.kind, Kind::Text | Kind::Number | Kind::Name | Kind::Parameter | Kind::Sign(b'(' | b'-' | b'[')) || t.keyword.is_literal()
+        matches!(
+            t.kind,
+            Kind::Text
+                | Kind::Number
+                | Kind::Name
+                | Kind::Parameter
+                | Kind::Sign(b'(' | b'-' | b'[')
+        ) || t.keyword.is_literal()
             || matches!(t.keyword, K::Not | K::Case | K::Exists)
-            || t.kind == Kind::Word && matches!(list.at(at + 2).map(|n| n.kind), Some(Kind::Sign(b'.' | b'(' | b'=' | b'<' | b'>' | b'!' | b'[')))
-            || t.kind == Kind::Word && list.at(at + 2).is_some_and(|n| matches!(n.keyword, K::Is | K::In | K::Starts | K::Contains | K::Ends))
+            || t.kind == Kind::Word
+                && matches!(
+                    list.at(at + 2).map(|n| n.kind),
+                    Some(Kind::Sign(b'.' | b'(' | b'=' | b'<' | b'>' | b'!' | b'['))
+                )
+            || t.kind == Kind::Word
+                && list.at(at + 2).is_some_and(|n| {
+                    matches!(n.keyword, K::Is | K::In | K::Starts | K::Contains | K::Ends)
+                })
     });
     if !starts_operand {
         return false;
     }
-    let open = list.open.is_some();
-    if evidence::always_true(tail, list, at + 1) && (signs.comment || open || list.at(at + 1).is_some_and(|t| t.kind != Kind::Word) && compares(list, at)) {
+    let open = matches!(list.open, Some(Open::Text | Open::Comment));
+    if evidence::always_true(tail, list, at + 1)
+        && (signs.comment
+            || open
+            || list.at(at + 1).is_some_and(|t| t.kind != Kind::Word) && compares(list, at))
+    {
         return true;
     }
-    let call = list.list.iter().skip(at + 1).take(12).enumerate().any(|(i, t)| t.kind == Kind::Word && list.is_sign(at + 2 + i, b'('));
-    (compares(list, at) || call) && (signs.comment || open && signs.score >= 2 || signs.strong || open && compares(list, at) && ends_operand(list))
+    let call = list
+        .list
+        .iter()
+        .skip(at + 1)
+        .take(12)
+        .enumerate()
+        .any(|(i, t)| t.kind == Kind::Word && list.is_sign(at + 2 + i, b'('));
+    (compares(list, at) || call)
+        && (signs.comment
+            || open && signs.score >= 2
+            || signs.strong
+            || open && compares(list, at) && ends_operand(list))
 }
 
 /// Whether a comparison stands among the next tokens.
 fn compares(list: &Tokens, at: usize) -> bool {
     list.list.iter().skip(at + 1).take(16).any(|t| {
-        matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>')) || matches!(t.keyword, K::Is | K::In | K::Starts | K::Ends | K::Contains)
+        matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>'))
+            || matches!(t.keyword, K::Is | K::In | K::Starts | K::Ends | K::Contains)
     })
 }
 
 /// Whether the text ends in an open literal right after a comparison: `… = 'x`.
 fn ends_operand(list: &Tokens) -> bool {
     let count = list.list.len();
-    count >= 2 && list.at(count - 2).is_some_and(|t| matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>')) || matches!(t.keyword, K::With | K::Contains | K::In))
+    count >= 2
+        && list.at(count - 2).is_some_and(|t| {
+            matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>'))
+                || matches!(t.keyword, K::With | K::Contains | K::In)
+        })
 }

@@ -9,7 +9,7 @@ use super::window::{MINUTE, Window};
 use super::{Exceeded, whole_secs};
 use crate::now::Now;
 
-/// The failed authentications of addresses within a minute, of at most `entries_max` addresses.
+/// The failed authentications of addresses within a minute, up to a bound of addresses.
 ///
 /// IPv6 addresses count by /64. When it is full, the newcomer takes the place of an address that
 /// has not failed for a minute, or of the one nearest to that among sixteen, whose count is then
@@ -21,7 +21,8 @@ pub struct AddressTable {
 }
 
 impl AddressTable {
-    /// A table with its bound; `failures_per_minute_max` of 0 is no limit.
+    /// A table of at most `entries_max` addresses, rounded up by less than 64;
+    /// `failures_per_minute_max` of 0 is no limit.
     pub fn new(entries_max: usize, failures_per_minute_max: u32) -> Self {
         Self {
             table: Table::new(entries_max),

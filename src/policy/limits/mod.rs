@@ -4,8 +4,8 @@
 //! anything but each other's short critical sections; time is an argument. What they hold lives
 //! as long as the process: a restart begins every count anew.
 //!
-//! - requests per second with a burst: GCRA ([`gcra`]), sixteen bytes of state a key
-//! - requests per minute and per day: sliding windows of 24 cells ([`window`]). GCRA with a burst of
+//! - requests per second with a burst: GCRA (`gcra.rs`), eight bytes of state a key
+//! - requests per minute and per day: sliding windows of 24 cells (`window.rs`). GCRA with a burst of
 //!   a whole quota would admit nearly twice the quota in the first window, and so would fixed
 //!   windows around their border; a promised "60 a minute" is held in *any* minute here
 //! - concurrency: a [`ConcurrencyLease`] that gives its place back when dropped
@@ -57,7 +57,7 @@ pub struct Exceeded {
     pub status: LimitStatus,
 }
 
-/// The limits of every key seen lately, at most `entries_max`.
+/// The limits of every key seen lately, up to a bound.
 ///
 /// When it is full, the newcomer takes the place of an entry that is back at rest, or of the one
 /// nearest to it among sixteen; [`LimitTable::evictions`] counts the latter, whose limits begin
@@ -68,7 +68,8 @@ pub struct LimitTable {
 }
 
 impl LimitTable {
-    /// A table of at most `entries_max` keys (at least 1), about 300 bytes each once seen.
+    /// A table of at most `entries_max` keys, at least 1, rounded up by less than 64 to fill its
+    /// shards evenly. A key takes about 300 bytes from its first request on.
     pub fn new(entries_max: usize) -> Self {
         Self {
             table: Table::new(entries_max),

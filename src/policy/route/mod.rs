@@ -9,16 +9,17 @@
 //! tree at most once, and goes no deeper than [`SEGMENTS_MAX`]. Canonical form is the caller's
 //! work: here paths are compared as they are, but for routes that ignore case.
 
+mod conflicts;
 mod template;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Method;
 
+pub use self::conflicts::Conflict;
 use self::template::Segment;
 pub use self::template::{PARAMETERS_MAX, PathTemplate, SEGMENTS_MAX, TemplateError};
 
@@ -34,15 +35,6 @@ pub struct RouteKey<'a> {
     /// Whether fixed segments are compared without regard to ASCII case. An exact segment of
     /// another route is still the more specific one.
     pub ignore_case: bool,
-}
-
-/// Two routes that some request would take both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// The index of the later route.
-    pub route: usize,
-    /// The index of the route it conflicts with.
-    pub earlier: usize,
 }
 
 /// The compiled routes.
@@ -85,7 +77,9 @@ pub struct Params<'p> {
 impl<'p> Params<'p> {
     /// The raw text of a parameter.
     pub fn named(&self, name: &str) -> Option<&'p str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        self.iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value)
     }
 
     /// Names and raw texts from left to right.
@@ -124,7 +118,7 @@ impl Router {
     /// Every pair of routes with the same host, path and method. Parameter names make no
     /// difference, nor does case where one of the two ignores it.
     pub fn build(routes: &[RouteKey<'_>]) -> Result<Self, Vec<Conflict>> {
-        let conflicts = conflicts(routes);
+        let conflicts = conflicts::among(routes);
         if !conflicts.is_empty() {
             return Err(conflicts);
         }
@@ -135,7 +129,9 @@ impl Router {
             names: Vec::with_capacity(routes.len()),
         };
         for (index, route) in routes.iter().enumerate() {
-            router.names.push(route.path.parameters().cloned().collect());
+            router
+                .names
+                .push(route.path.parameters().cloned().collect());
             router.insert(index, route);
         }
         Ok(router)
@@ -160,7 +156,10 @@ impl Router {
             values: [""; PARAMETERS_MAX],
             count: 0,
         };
-        let Some(methods) = roots.into_iter().find_map(|root| walk.descend(root, Some(rest))) else {
+        let Some(methods) = roots
+            .into_iter()
+            .find_map(|root| walk.descend(root, Some(rest)))
+        else {
             return RouteMatch::NotFound;
         };
         match methods.route(method) {
@@ -318,7 +317,11 @@ impl Methods {
     }
 
     fn allow(&self) -> String {
-        let mut words: Vec<&str> = self.named.iter().map(|(method, _)| method.as_str()).collect();
+        let mut words: Vec<&str> = self
+            .named
+            .iter()
+            .map(|(method, _)| method.as_str())
+            .collect();
         if words.contains(&"GET") {
             words.push("HEAD");
         }
@@ -329,7 +332,9 @@ impl Methods {
 }
 
 fn child(children: &[(Box<str>, usize)], segment: &str) -> Option<usize> {
-    let found = children.binary_search_by(|(text, _)| (**text).cmp(segment)).ok()?;
+    let found = children
+        .binary_search_by(|(text, _)| (**text).cmp(segment))
+        .ok()?;
     children.get(found).map(|(_, child)| *child)
 }
 
@@ -350,57 +355,13 @@ fn child_or_insert(
     fresh: usize,
 ) -> (usize, bool) {
     match children.binary_search_by(|(text, _)| (**text).cmp(segment)) {
-        Ok(found) => (children.get(found).map_or(fresh, |(_, child)| *child), false),
+        Ok(found) => (
+            children.get(found).map_or(fresh, |(_, child)| *child),
+            false,
+        ),
         Err(place) => {
             children.insert(place, (segment.into(), fresh));
             (fresh, true)
         }
     }
-}
-
-fn conflicts(routes: &[RouteKey<'_>]) -> Vec<Conflict> {
-    let mut alike: HashMap<(Option<String>, String), Vec<usize>> = HashMap::new();
-    let mut conflicts = Vec::new();
-    for (index, route) in routes.iter().enumerate() {
-        let host = route.host.map(str::to_ascii_lowercase);
-        let key = (host, outline(route.path).to_ascii_lowercase());
-        let seen = alike.entry(key).or_default();
-        let earlier = seen.iter().copied().find(|&earlier| {
-            routes
-                .get(earlier)
-                .is_some_and(|earlier| overlap(earlier, route))
-        });
-        if let Some(earlier) = earlier {
-            conflicts.push(Conflict {
-                route: index,
-                earlier,
-            });
-        }
-        seen.push(index);
-    }
-    conflicts
-}
-
-/// Whether two routes of the same outline but for case take a common request.
-fn overlap(a: &RouteKey<'_>, b: &RouteKey<'_>) -> bool {
-    let same_path = a.ignore_case || b.ignore_case || outline(a.path) == outline(b.path);
-    let same_method = match (a.methods, b.methods) {
-        (Some(a), Some(b)) => a.iter().any(|method| b.contains(method)),
-        _ => true,
-    };
-    same_path && same_method
-}
-
-/// The template without its parameter names.
-fn outline(path: &PathTemplate) -> String {
-    let mut outline = String::new();
-    for segment in &path.segments {
-        outline.push('/');
-        outline.push_str(match segment {
-            Segment::Fixed(text) => text,
-            Segment::Parameter(_) => "{}",
-            Segment::Wildcard(_) => "{*}",
-        });
-    }
-    outline
 }

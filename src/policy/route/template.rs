@@ -76,6 +76,15 @@ impl PathTemplate {
         })
     }
 
+    /// One of the paths it takes.
+    pub fn a_path(&self) -> String {
+        let segments = self.segments.iter().map(|segment| match segment {
+            Segment::Fixed(text) => text,
+            Segment::Parameter(_) | Segment::Wildcard(_) => "x",
+        });
+        segments.fold(String::new(), |path, segment| path + "/" + segment)
+    }
+
     /// Whether it takes every path.
     pub fn takes_every_path(&self) -> bool {
         matches!(&*self.segments, [Segment::Wildcard(_)])
@@ -167,7 +176,9 @@ fn is_needed_escape((high, low): (u8, u8)) -> bool {
         b'A'..=b'F' => Some(byte - b'A' + 10),
         _ => None,
     };
-    let byte = digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low);
+    let byte = digit(high)
+        .zip(digit(low))
+        .map(|(high, low)| high << 4 | low);
     byte.is_some_and(|byte| !is_unreserved(byte))
 }
 

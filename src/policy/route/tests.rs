@@ -5,13 +5,17 @@ use proptest::prelude::*;
 use super::*;
 
 fn template(text: &str) -> PathTemplate {
-    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Routes as `host|METHOD,METHOD|template`; a leading `!` ignores case.
 struct Table {
-    rows: Vec<(Option<String>, Option<Vec<Method>>, PathTemplate, bool)>,
+    rows: Vec<Row>,
 }
+
+/// Host, methods, path, and whether case is ignored.
+type Row = (Option<String>, Option<Vec<Method>>, PathTemplate, bool);
 
 impl Table {
     fn of(rows: &[&str]) -> Self {
@@ -24,18 +28,28 @@ impl Table {
             let host = parts.next().filter(|host| !host.is_empty());
             let methods = parts.next().filter(|methods| !methods.is_empty());
             let methods = methods.map(|m| m.split(',').map(|m| m.parse().unwrap()).collect());
-            (host.map(str::to_owned), methods, template(parts.next().unwrap()), ignore_case)
+            (
+                host.map(str::to_owned),
+                methods,
+                template(parts.next().unwrap()),
+                ignore_case,
+            )
         });
-        Self { rows: rows.collect() }
+        Self {
+            rows: rows.collect(),
+        }
     }
 
     fn keys(&self) -> Vec<RouteKey<'_>> {
-        let keys = self.rows.iter().map(|(host, methods, path, ignore_case)| RouteKey {
-            host: host.as_deref(),
-            path,
-            methods: methods.as_deref(),
-            ignore_case: *ignore_case,
-        });
+        let keys = self
+            .rows
+            .iter()
+            .map(|(host, methods, path, ignore_case)| RouteKey {
+                host: host.as_deref(),
+                path,
+                methods: methods.as_deref(),
+                ignore_case: *ignore_case,
+            });
         keys.collect()
     }
 
@@ -49,7 +63,9 @@ fn ask(router: &Router, host: Option<&str>, path: &str, method: &str) -> String 
     match router.find(host, path, &method.parse().unwrap()) {
         RouteMatch::Found { route, params } => params
             .iter()
-            .fold(route.to_string(), |text, (name, value)| format!("{text} {name}={value}")),
+            .fold(route.to_string(), |text, (name, value)| {
+                format!("{text} {name}={value}")
+            }),
         RouteMatch::MethodNotAllowed { allow } => format!("allow {allow}"),
         RouteMatch::NotFound => "none".to_owned(),
     }
@@ -93,7 +109,10 @@ fn a_path_without_a_route_for_the_method_is_not_allowed() {
     assert_eq!(ask(&router, None, "/a/1", "GET"), "0 x=1");
     assert_eq!(ask(&router, None, "/a/1", "HEAD"), "0 x=1");
     assert_eq!(ask(&router, None, "/a/1", "PUT"), "1 y=1");
-    assert_eq!(ask(&router, None, "/a/1", "DELETE"), "allow GET, HEAD, POST, PUT");
+    assert_eq!(
+        ask(&router, None, "/a/1", "DELETE"),
+        "allow GET, HEAD, POST, PUT"
+    );
     assert_eq!(ask(&router, None, "/b", "DELETE"), "2 rest=b");
 }
 
@@ -115,7 +134,10 @@ fn a_route_that_ignores_case_is_found_in_every_spelling() {
     }
     assert_eq!(ask(&router, None, "/admin/public", "GET"), "2");
     assert_eq!(ask(&router, None, "/admin/publi", "GET"), "0 rest=publi");
-    assert_eq!(ask(&router, None, "/administrator", "GET"), "1 rest=administrator");
+    assert_eq!(
+        ask(&router, None, "/administrator", "GET"),
+        "1 rest=administrator"
+    );
 }
 
 #[test]
@@ -134,7 +156,12 @@ fn routes_that_take_the_same_request_conflict() {
         (&["||/a/", "||/a"], false),
     ] {
         let table = Table::of(rows);
-        let expected = conflict.then(|| vec![Conflict { route: 1, earlier: 0 }]);
+        let expected = conflict.then(|| {
+            vec![Conflict {
+                route: 1,
+                earlier: 0,
+            }]
+        });
         assert_eq!(Router::build(&table.keys()).err(), expected, "{rows:?}");
     }
 }
@@ -169,7 +196,12 @@ fn what_is_no_template_is_refused_with_its_cause() {
         assert_eq!(text.parse::<PathTemplate>(), Err(cause), "{text}");
     }
     for text in ["/", "/a/", "/%2F", "/a:b@c", "/{a_1}/{*b}", "/~x"] {
-        assert_eq!(template(text).to_string(), text);
+        let template = template(text);
+        assert_eq!(template.to_string(), text);
+        assert!(
+            ranks(&template.a_path(), &template, false).is_some(),
+            "{text}"
+        );
     }
 }
 
@@ -187,7 +219,9 @@ fn ranks(path: &str, row: &PathTemplate, ignore_case: bool) -> Option<(Vec<u8>, 
         let text = segments.remove(0);
         left = (!segments.is_empty()).then_some(segments);
         match segment {
-            Segment::Fixed(fixed) if ignore_case && fixed.eq_ignore_ascii_case(text) => ranks.push(1),
+            Segment::Fixed(fixed) if ignore_case && fixed.eq_ignore_ascii_case(text) => {
+                ranks.push(1)
+            }
             Segment::Fixed(fixed) if !ignore_case && **fixed == *text => ranks.push(0),
             Segment::Parameter(_) if !text.is_empty() => {
                 ranks.push(2);
@@ -202,18 +236,26 @@ fn ranks(path: &str, row: &PathTemplate, ignore_case: bool) -> Option<(Vec<u8>, 
 /// Looks at every route: the best ranks of the request's host, else of any host, then the method.
 fn oracle(table: &Table, host: Option<&str>, path: &str, method: &Method) -> String {
     for wanted in [host.map(str::to_ascii_lowercase), None] {
-        let mut taken: Vec<_> = table.rows.iter().enumerate().filter_map(|(index, row)| {
-            let of_host = row.0.as_ref().map(|host| host.to_ascii_lowercase()) == wanted;
-            let (ranks, values) = ranks(path, &row.2, row.3)?;
-            of_host.then_some((ranks, index, values))
-        }).collect();
+        let mut taken: Vec<_> = table
+            .rows
+            .iter()
+            .enumerate()
+            .filter_map(|(index, row)| {
+                let of_host = row.0.as_ref().map(|host| host.to_ascii_lowercase()) == wanted;
+                let (ranks, values) = ranks(path, &row.2, row.3)?;
+                of_host.then_some((ranks, index, values))
+            })
+            .collect();
         taken.sort();
         let Some(best) = taken.first().map(|(ranks, ..)| ranks.clone()) else {
             continue;
         };
         taken.retain(|(ranks, ..)| *ranks == best);
         let allows = |index: usize, method: &Method| {
-            table.rows[index].1.as_ref().is_none_or(|methods| methods.contains(method))
+            table.rows[index]
+                .1
+                .as_ref()
+                .is_none_or(|methods| methods.contains(method))
         };
         let found = taken.iter().find(|t| allows(t.1, method)).or_else(|| {
             let get = taken.iter().find(|t| allows(t.1, &Method::GET));
@@ -222,9 +264,11 @@ fn oracle(table: &Table, host: Option<&str>, path: &str, method: &Method) -> Str
         return match found {
             Some((_, index, values)) => {
                 let names = table.rows[*index].2.parameters();
-                names.zip(values).fold(index.to_string(), |text, (name, value)| {
-                    format!("{text} {name}={value}")
-                })
+                names
+                    .zip(values)
+                    .fold(index.to_string(), |text, (name, value)| {
+                        format!("{text} {name}={value}")
+                    })
             }
             None => "allow".to_owned(),
         };
@@ -240,10 +284,17 @@ fn a_row() -> impl Strategy<Value = String> {
     let methods = prop::sample::select(vec!["", "GET", "POST", "GET,PUT", "HEAD"]);
     let fold = prop::sample::select(vec!["", "", "!"]);
     (fold, host, methods, path, end).prop_map(|(fold, host, methods, path, end)| {
-        let path = path.iter().enumerate().fold(String::new(), |text, (index, segment)| {
-            let segment = if *segment == "{p}" { format!("{{p{index}}}") } else { (*segment).to_owned() };
-            format!("{text}/{segment}")
-        });
+        let path = path
+            .iter()
+            .enumerate()
+            .fold(String::new(), |text, (index, segment)| {
+                let segment = if *segment == "{p}" {
+                    format!("{{p{index}}}")
+                } else {
+                    (*segment).to_owned()
+                };
+                format!("{text}/{segment}")
+            });
         format!("{fold}{host}|{methods}|{path}{end}")
     })
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// One step of a path; the chain lives on the stack of whoever walks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At<'a> {
-    parent: Option<&'a At<'a>>,
+    parent: Option<&'a Self>,
     step: Step<'a>,
 }
 
@@ -22,17 +22,26 @@ const NAME_BYTES_MAX: usize = 64;
 impl<'a> At<'a> {
     /// A place of its own: `path`, `query`, `header`, `$`.
     pub(super) fn root(name: &'a str) -> Self {
-        Self { parent: None, step: Step::Root(name) }
+        Self {
+            parent: None,
+            step: Step::Root(name),
+        }
     }
 
     /// A named place inside this one.
     pub(super) fn name(&'a self, name: &'a [u8]) -> Self {
-        Self { parent: Some(self), step: Step::Name(name) }
+        Self {
+            parent: Some(self),
+            step: Step::Name(name),
+        }
     }
 
     /// A numbered place inside this one.
     pub(super) fn index(&'a self, index: usize) -> Self {
-        Self { parent: Some(self), step: Step::Index(index) }
+        Self {
+            parent: Some(self),
+            step: Step::Index(index),
+        }
     }
 
     /// The nearest name, if the place has one.
@@ -63,7 +72,9 @@ impl fmt::Display for At<'_> {
         match self.step {
             Step::Root(name) => f.write_str(name),
             Step::Name(name) => {
-                let shown = name.get(..name.len().min(NAME_BYTES_MAX)).unwrap_or_default();
+                let shown = name
+                    .get(..name.len().min(NAME_BYTES_MAX))
+                    .unwrap_or_default();
                 write!(f, ".{}", String::from_utf8_lossy(shown).escape_debug())
             }
             Step::Index(index) => write!(f, "[{index}]"),

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 
 use super::Inspect;
+use super::Kind;
 use super::at::At;
 use super::context::Context;
 use super::fields::pairs;
@@ -11,7 +12,6 @@ use super::inspect::Inspector;
 use super::json::{self as walker, JsonError, Leaf};
 use super::multipart;
 use super::predicate::Predicate;
-use super::Kind;
 
 /// Cells or lines looked at in one upload.
 const CELLS_MAX: usize = 40_000;
@@ -43,9 +43,25 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// A charset in which the bytes mean something else than they do in UTF-8, declared or evident.
 fn foreign_charset(content_type: &str, text: &[u8]) -> bool {
     let lower = content_type.to_ascii_lowercase();
-    let declared = lower.split("charset=").nth(1).map(|c| c.trim_matches(['"', ' ']));
-    let foreign = declared.is_some_and(|c| ["utf-16", "utf16", "utf-32", "utf32", "utf-7", "utf7", "ucs-2", "ibm", "cp037", "ebcdic"].iter().any(|f| c.starts_with(f)));
-    let wide = matches!(text, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'{' | b'[' | b'"' | b'<', 0, ..] | [0, b'{' | b'[' | b'"' | b'<', ..]);
+    let declared = lower
+        .split("charset=")
+        .nth(1)
+        .map(|c| c.trim_matches(['"', ' ']));
+    let foreign = declared.is_some_and(|c| {
+        [
+            "utf-16", "utf16", "utf-32", "utf32", "utf-7", "utf7", "ucs-2", "ibm", "cp037",
+            "ebcdic",
+        ]
+        .iter()
+        .any(|f| c.starts_with(f))
+    });
+    let wide = matches!(
+        text,
+        [0xff, 0xfe, ..]
+            | [0xfe, 0xff, ..]
+            | [b'{' | b'[' | b'"' | b'<', 0, ..]
+            | [0, b'{' | b'[' | b'"' | b'<', ..]
+    );
     foreign || wide
 }
 
@@ -65,7 +81,9 @@ fn typed(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str) {
     if declared_json || matches!(first, b'{' | b'[') {
         return match json(inspector, text, &at) {
             Ok(()) => {}
-            Err(JsonError::Malformed) if !declared_json || kind.contains("ndjson") => lines(inspector, text),
+            Err(JsonError::Malformed) if !declared_json || kind.contains("ndjson") => {
+                lines(inspector, text)
+            }
             Err(_) => inspector.unreadable(400, "body-malformed"),
         };
     }
@@ -91,7 +109,11 @@ fn typed(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str) {
 }
 
 /// Walks JSON; keys and strings are looked at as they come.
-pub(super) fn json(inspector: &mut Inspector<'_>, text: &[u8], at: &At<'_>) -> Result<(), JsonError> {
+pub(super) fn json(
+    inspector: &mut Inspector<'_>,
+    text: &[u8],
+    at: &At<'_>,
+) -> Result<(), JsonError> {
     let graphql_batch = inspector.graphql && text.trim_ascii_start().first() == Some(&b'[');
     let mut operations = 0_usize;
     let walked = walker::walk(text, at, &mut |leaf, at| match leaf {
@@ -123,9 +145,10 @@ fn lines(inspector: &mut Inspector<'_>, text: &[u8]) {
             return inspector.bound(Predicate::BoundLeaves, &at);
         }
         let framed = matches!(line.first(), Some(b'{' | b'['));
-        if !line.is_empty() && !(framed && json(inspector, line, &at).is_ok()) {
-            inspector.value(line, Context::Cell, &at);
+        if line.is_empty() || framed && json(inspector, line, &at).is_ok() {
+            continue;
         }
+        inspector.value(line, Context::Cell, &at);
     }
 }
 
@@ -133,7 +156,10 @@ fn lines(inspector: &mut Inspector<'_>, text: &[u8]) {
 fn cells(inspector: &mut Inspector<'_>, text: &[u8], root: &At<'_>) {
     let head = text.split(|b| *b == b'\n').next().unwrap_or_default();
     let count = |byte: u8| head.iter().filter(|b| **b == byte).count();
-    let separator = [b',', b';', b'\t'].into_iter().max_by_key(|s| count(*s)).unwrap_or(b',');
+    let separator = [b',', b';', b'\t']
+        .into_iter()
+        .max_by_key(|s| count(*s))
+        .unwrap_or(b',');
     let mut rest = text;
     let (mut row, mut cells) = (0_usize, 0_usize);
     while !rest.is_empty() {
@@ -165,14 +191,19 @@ fn cell(rest: &[u8], separator: u8) -> (&[u8], usize) {
     }
     if quoted && inside {
         // The quote was no quote: the line is read without it, so that one cell cannot swallow the file.
-        let end = rest.iter().position(|b| *b == separator || *b == b'\n').unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|b| *b == separator || *b == b'\n')
+            .unwrap_or(rest.len());
         return (rest.get(..end).unwrap_or_default(), end);
     }
     (unquote(rest.trim_ascii()), rest.len())
 }
 
 fn unquote(cell: &[u8]) -> &[u8] {
-    cell.strip_prefix(b"\"").and_then(|c| c.strip_suffix(b"\"")).unwrap_or(cell)
+    cell.strip_prefix(b"\"")
+        .and_then(|c| c.strip_suffix(b"\""))
+        .unwrap_or(cell)
 }
 
 /// XML: its document type, then its texts and attribute values.
@@ -187,7 +218,10 @@ pub(super) fn xml(inspector: &mut Inspector<'_>, text: &[u8], at: &At<'_>) {
         let content = rest.get(..open).unwrap_or_default().trim_ascii();
         let tag = rest.get(open..).unwrap_or_default();
         let end = memchr::memchr(b'>', tag).map_or(tag.len(), |i| i + 1);
-        let (tag, after) = (tag.get(..end).unwrap_or_default(), rest.get(open + end..).unwrap_or_default());
+        let (tag, after) = (
+            tag.get(..end).unwrap_or_default(),
+            rest.get(open + end..).unwrap_or_default(),
+        );
         if !content.is_empty() {
             inspector.value(content, Context::Xml, at);
         }
@@ -205,7 +239,10 @@ pub(super) fn xml(inspector: &mut Inspector<'_>, text: &[u8], at: &At<'_>) {
 
 fn attribute_values(tag: &[u8]) -> impl Iterator<Item = &[u8]> {
     let quote = if tag.contains(&b'"') { b'"' } else { b'\'' };
-    tag.split(move |b| *b == quote).skip(1).step_by(2).filter(|v| !v.starts_with(b"http://www.w3.org/"))
+    tag.split(move |b| *b == quote)
+        .skip(1)
+        .step_by(2)
+        .filter(|v| !v.starts_with(b"http://www.w3.org/"))
 }
 
 fn parts(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str) {
@@ -224,7 +261,11 @@ fn parts(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str) {
         if let Some(name) = part.file_name {
             inspector.value(name, Context::FileName, &at);
         }
-        let decoded = if part.base64 { super::decode::base64(part.body) } else { None };
+        let decoded = if part.base64 {
+            super::decode::base64(part.body)
+        } else {
+            None
+        };
         let body = decoded.as_deref().unwrap_or(part.body);
         part_body(inspector, body, part, &at);
     }
@@ -243,13 +284,18 @@ fn part_body(inspector: &mut Inspector<'_>, body: &[u8], part: &multipart::Part<
     if matches!(first, b'{' | b'[') && json(inspector, body, at).is_ok() {
         return;
     }
-    if kind.contains("xml") || name.ends_with("ml") || body.trim_ascii_start().starts_with(b"<?xml") {
+    if kind.contains("xml") || name.ends_with("ml") || body.trim_ascii_start().starts_with(b"<?xml")
+    {
         return xml(inspector, body, at);
     }
     if part.file_name.is_some() && (kind.contains("json") || kind.contains("text")) {
         return lines(inspector, body);
     }
     let binary = part.file_name.is_some() && std::str::from_utf8(body).is_err();
-    let seen = if binary { body.get(..body.len().min(4_096)).unwrap_or_default() } else { body };
+    let seen = if binary {
+        body.get(..body.len().min(4_096)).unwrap_or_default()
+    } else {
+        body
+    };
     inspector.value(seen, Context::Form, at);
 }

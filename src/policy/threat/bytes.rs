@@ -61,16 +61,46 @@ const CLASSES: [u16; 256] = {
 
 /// The classes that occur in a text.
 pub(super) fn classes(text: &[u8]) -> u16 {
-    text.iter().fold(0, |seen, byte| seen | CLASSES.get(usize::from(*byte)).copied().unwrap_or(0))
+    text.iter().fold(0, |seen, byte| {
+        seen | CLASSES.get(usize::from(*byte)).copied().unwrap_or(0)
+    })
 }
 
 /// Whether a text reads as prose: eight words or more, and hardly anything but words.
 pub(super) fn is_prose(text: &[u8]) -> bool {
     let head = text.get(..text.len().min(2_048)).unwrap_or_default();
-    let letters = head.iter().filter(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
+    let letters = head
+        .iter()
+        .filter(|b| b.is_ascii_alphabetic() || **b >= 0x80)
+        .count();
     let blanks = head.iter().filter(|b| b.is_ascii_whitespace()).count();
     let digits = head.iter().filter(|b| b.is_ascii_digit()).count();
     blanks >= 7 && (letters + blanks) * 100 >= head.len() * 86 && digits * 20 <= head.len()
+}
+
+/// Splits Markdown at its code fences: what stands outside, and what inside. `None` without a closed fence.
+pub(super) fn fences(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut marks = memchr::memmem::find_iter(text, b"```")
+        .filter(|at| *at == 0 || text.get(at - 1) == Some(&b'\n'));
+    let (mut outside, mut inside) = (Vec::new(), Vec::new());
+    let mut from = 0;
+    while let (Some(open), Some(close)) = (marks.next(), marks.next()) {
+        outside.extend_from_slice(text.get(from..open).unwrap_or_default());
+        let code = text.get(open + 3..close).unwrap_or_default();
+        let first_line = memchr::memchr(b'\n', code).map_or(0, |i| i + 1);
+        // A fence is a line of its own: one word at most stands behind it.
+        if first_line == 0
+            || code
+                .get(..first_line)
+                .is_some_and(|l| l.trim_ascii().iter().any(|b| !b.is_ascii_alphanumeric()))
+        {
+            return None;
+        }
+        inside.extend_from_slice(code.get(first_line..).unwrap_or_default());
+        from = close + 3;
+    }
+    outside.extend_from_slice(text.get(from..).unwrap_or_default());
+    (from > 0).then_some((outside, inside))
 }
 
 #[cfg(test)]
@@ -85,8 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn fenced_code_is_split_off() {
+        let (outside, inside) = fences(b"a\n```sh\nls -la\n```\nb").unwrap();
+        assert_eq!(
+            (outside.as_slice(), inside.as_slice()),
+            (&b"a\n\nb"[..], &b"ls -la\n"[..])
+        );
+        assert!(fences(b"a ```ls``` b").is_none() && fences(b"```; ls\n```").is_none());
+    }
+
+    #[test]
     fn prose_is_told_from_syntax() {
-        assert!(is_prose(b"Please select the best union of both lists and drop the rest"));
-        assert!(!is_prose(b"1 union select 1,2,3,4,5,6,7 from users where id=1 or 1=1 --"));
+        assert!(is_prose(
+            b"Please select the best union of both lists and drop the rest"
+        ));
+        assert!(!is_prose(
+            b"1 union select 1,2,3,4,5,6,7 from users where id=1 or 1=1 --"
+        ));
     }
 }

@@ -62,7 +62,12 @@ const NAMES: [(&str, Context); 15] = [
 impl Contexts {
     pub(super) const NONE: Self = Self(0);
     /// Every value that is not a statement: what a rule sees that names no contexts.
-    pub(super) const VALUES: Self = Self(0x7fff & !Self::bit(Context::Cypher) & !Self::bit(Context::Graphql) & !Self::bit(Context::Path));
+    pub(super) const VALUES: Self = Self(
+        0x7fff
+            & !Self::bit(Context::Cypher)
+            & !Self::bit(Context::Graphql)
+            & !Self::bit(Context::Path),
+    );
 
     const fn bit(context: Context) -> u16 {
         1 << (context as u8)
@@ -73,7 +78,10 @@ impl Contexts {
         match name {
             "value" => Some(Self::VALUES),
             "all" => Some(Self(0x7fff)),
-            _ => NAMES.iter().find(|(n, _)| *n == name).map(|(_, c)| Self(Self::bit(*c))),
+            _ => NAMES
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, c)| Self(Self::bit(*c))),
         }
     }
 
@@ -95,6 +103,10 @@ impl Contexts {
         if self.has(Context::Query) {
             return Context::Query;
         }
-        NAMES.iter().map(|(_, c)| *c).find(|c| self.has(*c)).unwrap_or(Context::Query)
+        NAMES
+            .iter()
+            .map(|(_, c)| *c)
+            .find(|c| self.has(*c))
+            .unwrap_or(Context::Query)
     }
 }

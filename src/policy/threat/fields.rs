@@ -18,29 +18,56 @@ const JOINED_BYTES_MAX: usize = 8_192;
 
 /// Headers whose values no upstream interprets beyond HTTP, or that are secrets.
 const SKIPPED: &[&str] = &[
-    "host", "content-length", "authorization", "x-api-key", "connection", "traceparent", "tracestate", "if-none-match",
-    "x-rg-verification", "sec-websocket-key",
+    "host",
+    "content-length",
+    "authorization",
+    "x-api-key",
+    "connection",
+    "traceparent",
+    "tracestate",
+    "if-none-match",
+    "x-rg-verification",
+    "sec-websocket-key",
 ];
 
 pub(super) fn path(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
     let at = At::root("path");
-    let raw = if request.raw_path.is_empty() { request.path } else { request.raw_path };
+    let raw = if request.raw_path.is_empty() {
+        request.path
+    } else {
+        request.raw_path
+    };
     inspector.path(raw.as_bytes(), &at);
-    for (index, segment) in request.path.split('/').filter(|s| !s.is_empty()).take(PAIRS_MAX).enumerate() {
+    for (index, segment) in request
+        .path
+        .split('/')
+        .filter(|s| !s.is_empty())
+        .take(PAIRS_MAX)
+        .enumerate()
+    {
         inspector.value(segment.as_bytes(), Context::Segment, &at.index(index));
     }
 }
 
 pub(super) fn query(inspector: &mut Inspector<'_>, query: Option<&str>) {
     if let Some(query) = query.filter(|q| !q.is_empty()) {
-        pairs(inspector, query.as_bytes(), Context::Query, &At::root("query"));
+        pairs(
+            inspector,
+            query.as_bytes(),
+            Context::Query,
+            &At::root("query"),
+        );
     }
 }
 
 /// `a=b&c=d`: each name, each value, and the values of a repeated name joined.
 pub(super) fn pairs(inspector: &mut Inspector<'_>, text: &[u8], context: Context, at: &At<'_>) {
-    let mut names: Vec<(&[u8], Vec<u8>, usize)> = Vec::new();
-    for pair in text.split(|b| *b == b'&').filter(|p| !p.is_empty()).take(PAIRS_MAX) {
+    let mut names: Vec<(&[u8], &[u8], Vec<u8>)> = Vec::new();
+    for pair in text
+        .split(|b| *b == b'&')
+        .filter(|p| !p.is_empty())
+        .take(PAIRS_MAX)
+    {
         let split = memchr::memchr(b'=', pair);
         let name = pair.get(..split.unwrap_or(pair.len())).unwrap_or_default();
         let value = split.and_then(|i| pair.get(i + 1..)).unwrap_or_default();
@@ -52,16 +79,18 @@ pub(super) fn pairs(inspector: &mut Inspector<'_>, text: &[u8], context: Context
             inspector.key(name, &here);
         }
         let known = names.iter().position(|(n, ..)| *n == name);
-        if let Some((_, joined, count)) = known.and_then(|i| names.get_mut(i)) {
+        if let Some((_, first, joined)) = known.and_then(|i| names.get_mut(i)) {
+            if joined.is_empty() {
+                joined.extend_from_slice(first);
+            }
             if joined.len() < JOINED_BYTES_MAX {
                 joined.extend_from_slice(value);
-                *count += 1;
             }
         } else if names.len() < REPEATED_MAX {
-            names.push((name, value.to_vec(), 1));
+            names.push((name, value, Vec::new()));
         }
     }
-    for (name, joined, _) in names.iter().filter(|(.., count)| *count > 1) {
+    for (name, _, joined) in names.iter().filter(|(.., joined)| !joined.is_empty()) {
         form_value(inspector, joined, context, &at.name(name));
     }
 }
@@ -71,7 +100,10 @@ fn form_value(inspector: &mut Inspector<'_>, raw: &[u8], context: Context, at: &
     if memchr::memchr2(b'+', b'%', raw).is_none() {
         return inspector.value(raw, context, at);
     }
-    let spaced: Vec<u8> = raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    let spaced: Vec<u8> = raw
+        .iter()
+        .map(|b| if *b == b'+' { b' ' } else { *b })
+        .collect();
     if !raw.contains(&b'%') && super::decode::base64(raw).is_some() {
         return inspector.value(raw, context, at);
     }
@@ -84,8 +116,12 @@ fn percent_once(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;
     while let Some(&byte) = raw.get(at) {
-        let digits = raw.get(at + 1..at + 3).filter(|d| byte == b'%' && d.iter().all(u8::is_ascii_hexdigit));
-        let code = digits.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u8::from_str_radix(d, 16).ok());
+        let digits = raw
+            .get(at + 1..at + 3)
+            .filter(|d| byte == b'%' && d.iter().all(u8::is_ascii_hexdigit));
+        let code = digits
+            .and_then(|d| std::str::from_utf8(d).ok())
+            .and_then(|d| u8::from_str_radix(d, 16).ok());
         out.push(code.unwrap_or(byte));
         at += if code.is_some() { 3 } else { 1 };
     }
@@ -97,6 +133,7 @@ pub(super) fn headers(inspector: &mut Inspector<'_>, headers: &HeaderMap) {
     for (name, value) in headers {
         let name = name.as_str();
         let at = root.name(name.as_bytes());
+        inspector.header_name(name.as_bytes(), &at);
         match name {
             "cookie" => cookies(inspector, value.as_bytes()),
             "referer" => referer(inspector, value.as_bytes(), &at),
@@ -114,11 +151,16 @@ fn cookies(inspector: &mut Inspector<'_>, value: &[u8]) {
         let split = memchr::memchr(b'=', pair);
         let name = pair.get(..split.unwrap_or(0)).unwrap_or_default();
         let at = root.name(name);
-        form_value(inspector, pair.get(split.map_or(0, |i| i + 1)..).unwrap_or_default(), Context::Cookie, &at);
+        form_value(
+            inspector,
+            pair.get(split.map_or(0, |i| i + 1)..).unwrap_or_default(),
+            Context::Cookie,
+            &at,
+        );
         inspector.key(name, &at);
     }
     // A value may itself hold `;`, which splitting would hide.
-    if value.len() > 24 && value.iter().any(|b| matches!(b, b'\'' | b'"' | b'<' | b'(' | b'`')) {
+    if value.len() > 24 && value.iter().any(|b| matches!(b, b'<' | b'(' | b'`')) {
         inspector.value(value, Context::Cookie, &root);
     }
 }
@@ -126,10 +168,19 @@ fn cookies(inspector: &mut Inspector<'_>, value: &[u8]) {
 /// An address with its own query string. A search at another site quotes anything, and is no attack on us.
 fn referer(inspector: &mut Inspector<'_>, value: &[u8], at: &At<'_>) {
     let split = memchr::memchr(b'?', value);
-    inspector.value(value.get(..split.unwrap_or(value.len())).unwrap_or_default(), Context::Header, at);
+    inspector.value(
+        value
+            .get(..split.unwrap_or(value.len()))
+            .unwrap_or_default(),
+        Context::Header,
+        at,
+    );
     if let Some(query) = split.and_then(|i| value.get(i + 1..)) {
         pairs(inspector, query, Context::Query, at);
-        if query.iter().any(|b| matches!(b, b'\'' | b'"' | b'<' | b'(' | b';')) {
+        if query
+            .iter()
+            .any(|b| matches!(b, b'\'' | b'"' | b'<' | b'(' | b';'))
+        {
             inspector.value(query, Context::Query, at);
         }
     }

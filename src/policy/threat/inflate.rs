@@ -27,7 +27,11 @@ pub(super) enum InflateError {
 
 /// Decodes a body by its `Content-Encoding` values, outermost last.
 pub(super) fn inflate(body: &[u8], encodings: &str) -> Result<Option<Vec<u8>>, InflateError> {
-    let layers: Vec<&str> = encodings.split(',').map(str::trim).filter(|e| !e.is_empty() && !e.eq_ignore_ascii_case("identity")).collect();
+    let layers: Vec<&str> = encodings
+        .split(',')
+        .map(str::trim)
+        .filter(|e| !e.is_empty() && !e.eq_ignore_ascii_case("identity"))
+        .collect();
     if layers.len() > LAYERS_MAX {
         return Err(InflateError::Unknown);
     }
@@ -42,12 +46,17 @@ fn one(body: &[u8], encoding: &str) -> Result<Vec<u8>, InflateError> {
     match encoding.to_ascii_lowercase().as_str() {
         "gzip" | "x-gzip" => read(flate2::read::MultiGzDecoder::new(body), body.len()),
         // `deflate` is zlib by the book and raw in the wild.
-        "deflate" => read(flate2::read::ZlibDecoder::new(body), body.len()).or_else(|error| match error {
-            InflateError::Broken => read(flate2::read::DeflateDecoder::new(body), body.len()),
-            other => Err(other),
-        }),
+        "deflate" => {
+            read(flate2::read::ZlibDecoder::new(body), body.len()).or_else(|error| match error {
+                InflateError::Broken => read(flate2::read::DeflateDecoder::new(body), body.len()),
+                other => Err(other),
+            })
+        }
         "br" => read(brotli::Decompressor::new(body, 4096), body.len()),
-        "zstd" => read(zstd::stream::read::Decoder::new(body).map_err(|_| InflateError::Broken)?, body.len()),
+        "zstd" => read(
+            zstd::stream::read::Decoder::new(body).map_err(|_| InflateError::Broken)?,
+            body.len(),
+        ),
         _ => Err(InflateError::Unknown),
     }
 }
@@ -56,8 +65,14 @@ fn read(from: impl Read, input_bytes: usize) -> Result<Vec<u8>, InflateError> {
     let most = OUTPUT_BYTES_MAX.min(RATIO_FREE_BYTES.max(input_bytes.saturating_mul(RATIO_MAX)));
     let mut out = Vec::new();
     let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    from.take(bound).read_to_end(&mut out).map_err(|_| InflateError::Broken)?;
-    if out.len() > most { Err(InflateError::Bomb) } else { Ok(out) }
+    from.take(bound)
+        .read_to_end(&mut out)
+        .map_err(|_| InflateError::Broken)?;
+    if out.len() > most {
+        Err(InflateError::Bomb)
+    } else {
+        Ok(out)
+    }
 }
 
 #[cfg(test)]
@@ -74,13 +89,19 @@ mod tests {
     #[test]
     fn layers_are_undone_from_the_outermost() {
         let twice = gzip(&gzip(b"hello"));
-        assert_eq!(inflate(&twice, "gzip, gzip").unwrap().as_deref(), Some(&b"hello"[..]));
+        assert_eq!(
+            inflate(&twice, "gzip, gzip").unwrap().as_deref(),
+            Some(&b"hello"[..])
+        );
         assert_eq!(inflate(b"hello", "identity").unwrap(), None);
     }
 
     #[test]
     fn bombs_and_strangers_are_refused() {
-        assert_eq!(inflate(&gzip(&vec![0; 9 << 20]), "gzip"), Err(InflateError::Bomb));
+        assert_eq!(
+            inflate(&gzip(&vec![0; 9 << 20]), "gzip"),
+            Err(InflateError::Bomb)
+        );
         assert_eq!(inflate(b"x", "compress"), Err(InflateError::Unknown));
         assert_eq!(inflate(b"x", "gzip"), Err(InflateError::Broken));
         assert_eq!(inflate(b"x", "gzip,gzip,gzip"), Err(InflateError::Unknown));

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use super::at::At;
 use super::bytes::{self, classes};
 use super::context::Context;
-use super::decode::{base64, undo};
+use super::decode::{base64, spelled_dots, undo};
 use super::detect;
 use super::predicate::{Found, Predicate};
 use super::rules::{Hit, RuleSet};
-use super::{BoundHit, FieldPath, INDICATORS_MAX, Indicator, Inspect, Inspection, Kind, Unreadable, Verdict, body, fields, json, judge};
+use super::{
+    BoundHit, FieldPath, INDICATORS_MAX, Indicator, Inspect, Inspection, Kind, Unreadable, Verdict,
+    body, fields, json, judge,
+};
 use crate::policy::cypher::{self, Findings};
 
 /// Values looked at in one request; beyond, the rest is not and `bound.leaves` is found.
@@ -17,6 +20,21 @@ const LEAVES_MAX: usize = 50_000;
 
 /// JSON inside a string inside JSON is followed this deep.
 const NESTED_JSON_MAX: u8 = 3;
+
+/// What the names of scanners' own headers contain.
+const SCANNER_MARKS: [&[u8]; 8] = [
+    b"scan",
+    b"acunetix",
+    b"wipp",
+    b"ratproxy",
+    b"netsparker",
+    b"zap",
+    b"burp",
+    b"nuclei",
+];
+
+/// Fenced code counts this much: one rule alone does not block, two that are sure do.
+const FENCED_WEIGHT: f32 = 0.65;
 
 /// Excerpt characters.
 const EXCERPT_CHARS_MAX: usize = 200;
@@ -34,7 +52,9 @@ pub(super) fn inspect(rules: &RuleSet, request: &Inspect<'_>) -> Inspection {
 
 /// Whether one rule matches a value in the first of its contexts: what its tests ask.
 pub(super) fn rule_matches(rules: &RuleSet, index: usize, text: &[u8]) -> bool {
-    let Some(rule) = rules.rule(index) else { return false };
+    let Some(rule) = rules.rule(index) else {
+        return false;
+    };
     let mut inspector = Inspector::new(rules, None, Kind::Other);
     inspector.watched = Some(index);
     let at = At::root("test");
@@ -59,6 +79,8 @@ pub(super) struct Inspector<'e> {
     pub(super) out: Inspection,
     leaves: usize,
     nested: u8,
+    /// What confidences are multiplied with.
+    weight: f32,
     hits: Vec<Hit>,
     watched: Option<usize>,
     seen: bool,
@@ -75,6 +97,7 @@ impl<'e> Inspector<'e> {
             out: Inspection::default(),
             leaves: 0,
             nested: 0,
+            weight: 1.0,
             hits: Vec::new(),
             watched: None,
             seen: false,
@@ -87,10 +110,13 @@ impl<'e> Inspector<'e> {
             return;
         }
         let seen = classes(raw);
-        if seen & !bytes::PLAIN == 0 && raw.len() < 8 {
+        // Too short for anything plain to mean something.
+        let bare = seen & (bytes::MILD | bytes::BLANK) == 0;
+        if seen & !bytes::PLAIN == 0 && raw.len() < if bare { 8 } else { 4 } {
             return;
         }
-        let disguised = seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0 || raw.windows(4).any(|w| w.eq_ignore_ascii_case(b"0x2e"));
+        let disguised =
+            seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0 || spelled_dots(raw);
         if !disguised {
             return self.plain_value(raw, context, at, 0);
         }
@@ -125,7 +151,24 @@ impl<'e> Inspector<'e> {
     }
 
     /// Detectors, rules and judgement of one value in its final form.
+    ///
+    /// Fenced code is looked at apart and damped: it is shown, not run.
     fn leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
+        let fenced = if seen & bytes::QUOTE != 0 && seen & bytes::LINE != 0 {
+            bytes::fences(text)
+        } else {
+            None
+        };
+        let Some((outside, inside)) = fenced else {
+            return self.whole_leaf(text, seen, context, at);
+        };
+        self.whole_leaf(&outside, classes(&outside), context, at);
+        self.weight = FENCED_WEIGHT;
+        self.whole_leaf(&inside, classes(&inside), context, at);
+        self.weight = 1.0;
+    }
+
+    fn whole_leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
         let mut found = Found::default();
         detect::value(text, seen, context, at.last_name(), &mut found);
         if seen & !bytes::PLAIN != 0 || seen & bytes::BLANK != 0 {
@@ -149,16 +192,35 @@ impl<'e> Inspector<'e> {
     /// A name: of a pair, a field or a JSON key.
     pub(super) fn key(&mut self, raw: &[u8], at: &At<'_>) {
         let seen = classes(raw);
-        if seen & !bytes::PLAIN == 0 && raw.first() != Some(&b'_') && !raw.starts_with(b"constructor") {
+        if seen & !bytes::PLAIN == 0 && memchr::memmem::find(raw, b"proto").is_none() {
             return;
         }
         let decoded = undo(raw, false);
         let mut found = Found::default();
         detect::key(&decoded.text, &mut found);
+        if raw == b"prototype" && at.to_string().contains("constructor.prototype") {
+            found.note(Predicate::PrototypeKey, 0);
+        }
         if decoded.text.len() > 3 {
-            detect::value(&decoded.text, classes(&decoded.text), Context::Key, None, &mut found);
+            detect::value(
+                &decoded.text,
+                classes(&decoded.text),
+                Context::Key,
+                None,
+                &mut found,
+            );
         }
         self.match_rules(&decoded.text, false, Context::Key, &found, at);
+    }
+
+    /// A header's name, which only scanners make remarkable.
+    pub(super) fn header_name(&mut self, name: &[u8], at: &At<'_>) {
+        if SCANNER_MARKS
+            .iter()
+            .any(|mark| memchr::memmem::find(name, mark).is_some())
+        {
+            self.match_rules(name, true, Context::Header, &Found::default(), at);
+        }
     }
 
     /// A field that is meant for queries: true when it held a statement or a GraphQL document.
@@ -178,7 +240,11 @@ impl<'e> Inspector<'e> {
         if self.query_text.is_some_and(|path| at.is(path.as_str())) {
             return true;
         }
-        at.last_name().is_some_and(|name| [&b"query"[..], b"cypher", b"statement"].iter().any(|n| name.eq_ignore_ascii_case(n)))
+        at.last_name().is_some_and(|name| {
+            [&b"query"[..], b"cypher", b"statement"]
+                .iter()
+                .any(|n| name.eq_ignore_ascii_case(n))
+        })
     }
 
     /// Reads a statement.
@@ -188,7 +254,12 @@ impl<'e> Inspector<'e> {
         for (finding, place) in findings.iter() {
             found.note(Predicate::Cypher(finding), place as usize);
         }
-        if self.out.query.as_ref().is_none_or(|q| q.complexity < facts.complexity) {
+        if self
+            .out
+            .query
+            .as_ref()
+            .is_none_or(|q| q.complexity < facts.complexity)
+        {
             self.out.query = Some(facts);
         }
         if !found.is_empty() {
@@ -205,7 +276,10 @@ impl<'e> Inspector<'e> {
     /// JSON inside a string: true when it was JSON and was walked.
     fn nested_json(&mut self, text: &[u8], at: &At<'_>) -> bool {
         let trimmed = text.trim_ascii();
-        let framed = matches!((trimmed.first(), trimmed.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
+        let framed = matches!(
+            (trimmed.first(), trimmed.last()),
+            (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))
+        );
         if !framed || trimmed.len() < 4 {
             return false;
         }
@@ -220,7 +294,13 @@ impl<'e> Inspector<'e> {
     }
 
     /// A finding of the request's form rather than of a value's text.
-    pub(super) fn found_at(&mut self, predicate: Predicate, text: &[u8], context: Context, at: &At<'_>) {
+    pub(super) fn found_at(
+        &mut self,
+        predicate: Predicate,
+        text: &[u8],
+        context: Context,
+        at: &At<'_>,
+    ) {
         let mut found = Found::default();
         found.note(predicate, 0);
         let mut hits = std::mem::take(&mut self.hits);
@@ -232,8 +312,13 @@ impl<'e> Inspector<'e> {
 
     /// A bound that was hit: it is listed, and is a finding.
     pub(super) fn bound(&mut self, predicate: Predicate, at: &At<'_>) {
-        if self.out.bounds.len() < INDICATORS_MAX && !self.out.bounds.iter().any(|b| b.bound == predicate.name()) {
-            self.out.bounds.push(BoundHit { bound: predicate.name(), field: at.to_string() });
+        if self.out.bounds.len() < INDICATORS_MAX
+            && !self.out.bounds.iter().any(|b| b.bound == predicate.name())
+        {
+            self.out.bounds.push(BoundHit {
+                bound: predicate.name(),
+                field: at.to_string(),
+            });
             self.found_at(predicate, b"", Context::Text, at);
         }
     }
@@ -254,7 +339,14 @@ impl<'e> Inspector<'e> {
         self.leaves <= LEAVES_MAX
     }
 
-    fn match_rules(&mut self, text: &[u8], plain: bool, context: Context, found: &Found, at: &At<'_>) {
+    fn match_rules(
+        &mut self,
+        text: &[u8],
+        plain: bool,
+        context: Context,
+        found: &Found,
+        at: &At<'_>,
+    ) {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         self.rules.by_findings(text, context, found, &mut hits);
@@ -269,14 +361,18 @@ impl<'e> Inspector<'e> {
 
     /// Turns the hits of one value into indicators and the verdict.
     fn conclude(&mut self, text: &[u8], hits: &[Hit], at: &At<'_>) {
-        self.seen |= self.watched.is_some_and(|w| hits.iter().any(|h| h.rule == w));
-        let (verdict, mitigations) = judge::judge(self.rules, hits);
+        self.seen |= self
+            .watched
+            .is_some_and(|w| hits.iter().any(|h| h.rule == w));
+        let (verdict, mitigations) = judge::judge(self.rules, hits, self.weight);
         if verdict == Verdict::Block {
             self.out.verdict = verdict;
         }
         self.out.mitigations = self.out.mitigations.union(mitigations);
         for hit in hits {
-            let Some(rule) = self.rules.rule(hit.rule) else { continue };
+            let Some(rule) = self.rules.rule(hit.rule) else {
+                continue;
+            };
             if self.out.indicators.len() >= INDICATORS_MAX {
                 return;
             }
@@ -298,6 +394,18 @@ impl<'e> Inspector<'e> {
 /// The text around a byte, escaped, with a little of what stands before it.
 fn excerpt(text: &[u8], at: usize) -> String {
     let from = at.saturating_sub(40);
-    let window = text.get(from..text.len().min(from + EXCERPT_CHARS_MAX * 4)).unwrap_or_default();
-    String::from_utf8_lossy(window).chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).take(EXCERPT_CHARS_MAX).collect()
+    let window = text
+        .get(from..text.len().min(from + EXCERPT_CHARS_MAX * 4))
+        .unwrap_or_default();
+    String::from_utf8_lossy(window)
+        .chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .take(EXCERPT_CHARS_MAX)
+        .collect()
 }

@@ -16,7 +16,7 @@ pub(super) const DEPTH_MAX: usize = 64;
 /// Keys of one document beyond this are an error.
 pub(super) const KEYS_MAX: usize = 10_000;
 
-/// Keys of one object that are compared pairwise before a set is made.
+/// Keys of one object that are compared pairwise; later ones go into a set.
 const PAIRWISE_MAX: usize = 8;
 
 /// What the walk meets.
@@ -40,13 +40,26 @@ pub(super) enum JsonError {
 }
 
 /// Walks a whole document.
-pub(super) fn walk(text: &[u8], at: &At<'_>, visit: &mut dyn FnMut(Leaf<'_>, &At<'_>)) -> Result<(), JsonError> {
+pub(super) fn walk(
+    text: &[u8],
+    at: &At<'_>,
+    visit: &mut dyn FnMut(Leaf<'_>, &At<'_>),
+) -> Result<(), JsonError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut walker = Walker { text, position: 0, keys: 0, visit };
+    let mut walker = Walker {
+        text,
+        position: 0,
+        keys: 0,
+        visit,
+    };
     walker.blank();
     walker.value(at, 0)?;
     walker.blank();
-    if walker.position == text.len() { Ok(()) } else { Err(JsonError::Malformed) }
+    if walker.position == text.len() {
+        Ok(())
+    } else {
+        Err(JsonError::Malformed)
+    }
 }
 
 struct Walker<'t, 'v> {
@@ -107,7 +120,7 @@ impl<'t> Walker<'t, '_> {
             if self.keys > KEYS_MAX {
                 return Err(JsonError::Keys);
             }
-            if !seen.add(&key) {
+            if !seen.add(key.clone()) {
                 return Err(JsonError::DuplicateKey);
             }
             let here = at.name(&key);
@@ -147,7 +160,10 @@ impl<'t> Walker<'t, '_> {
     fn string(&mut self) -> Result<Cow<'t, [u8]>, JsonError> {
         self.expect(b'"')?;
         let rest = self.text.get(self.position..).unwrap_or_default();
-        let stop = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f)).ok_or(JsonError::Malformed)?;
+        let stop = rest
+            .iter()
+            .position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f))
+            .ok_or(JsonError::Malformed)?;
         let text = match rest.get(stop) {
             Some(b'"') => {
                 self.position += stop + 1;
@@ -156,7 +172,11 @@ impl<'t> Walker<'t, '_> {
             Some(b'\\') => Cow::Owned(self.escaped(rest, stop)?),
             _ => return Err(JsonError::Malformed),
         };
-        if text.is_ascii() || std::str::from_utf8(&text).is_ok() { Ok(text) } else { Err(JsonError::Malformed) }
+        if text.is_ascii() || std::str::from_utf8(&text).is_ok() {
+            Ok(text)
+        } else {
+            Err(JsonError::Malformed)
+        }
     }
 
     /// A string with escapes, of which `plain` bytes were read.
@@ -184,7 +204,11 @@ impl<'t> Walker<'t, '_> {
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
-        if self.text.get(self.position..).is_some_and(|rest| rest.starts_with(word)) {
+        if self
+            .text
+            .get(self.position..)
+            .is_some_and(|rest| rest.starts_with(word))
+        {
             self.position += word.len();
             return Ok(());
         }
@@ -220,29 +244,36 @@ impl<'t> Walker<'t, '_> {
         while self.peek().is_some_and(|b| b.is_ascii_digit()) {
             self.position += 1;
         }
-        if self.position > from { Ok(()) } else { Err(JsonError::Malformed) }
+        if self.position > from {
+            Ok(())
+        } else {
+            Err(JsonError::Malformed)
+        }
     }
 }
 
-/// The keys of one object so far.
+/// The keys of one object so far, borrowed from the text where they hold no escape.
 #[derive(Default)]
-struct Seen {
-    few: Vec<Vec<u8>>,
-    many: HashSet<Vec<u8>>,
+struct Seen<'t> {
+    few: [Cow<'t, [u8]>; PAIRWISE_MAX],
+    count: usize,
+    many: HashSet<Cow<'t, [u8]>>,
 }
 
-impl Seen {
+impl<'t> Seen<'t> {
     /// False when the key was there.
-    fn add(&mut self, key: &[u8]) -> bool {
-        if self.many.is_empty() && self.few.len() < PAIRWISE_MAX {
-            if self.few.iter().any(|k| k == key) {
-                return false;
-            }
-            self.few.push(key.to_vec());
-            return true;
+    fn add(&mut self, key: Cow<'t, [u8]>) -> bool {
+        if self.few.iter().take(self.count).any(|k| *k == key) {
+            return false;
         }
-        self.many.extend(self.few.drain(..));
-        self.many.insert(key.to_vec())
+        match self.few.get_mut(self.count) {
+            Some(slot) => {
+                *slot = key;
+                self.count += 1;
+                true
+            }
+            None => self.many.insert(key),
+        }
     }
 }
 
@@ -265,7 +296,9 @@ fn escape(rest: &[u8]) -> Result<(char, usize), JsonError> {
 
 fn unicode(rest: &[u8]) -> Result<(char, usize), JsonError> {
     let unit = |from: usize| {
-        let digits = rest.get(from..from + 4).filter(|d| d.iter().all(u8::is_ascii_hexdigit))?;
+        let digits = rest
+            .get(from..from + 4)
+            .filter(|d| d.iter().all(u8::is_ascii_hexdigit))?;
         u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
     let first = unit(1).ok_or(JsonError::Malformed)?;
@@ -296,17 +329,34 @@ mod tests {
     #[test]
     fn leaves_come_with_their_places_unescaped() {
         assert_eq!(
-            leaves(r#" {"a": [1, {"b": "x\u0041\n\ud83d\ude00"}, null], "c": "", "d": -1.5e+3} "#).unwrap(),
+            leaves(r#" {"a": [1, {"b": "x\u0041\n\ud83d\ude00"}, null], "c": "", "d": -1.5e+3} "#)
+                .unwrap(),
             ["$.a[1].b=xA\n😀", "$.c="]
         );
     }
 
     #[test]
     fn what_parsers_read_differently_is_an_error() {
-        for text in ["", "{", "[1,]", "{\"a\":1,}", "01", "1 2", "\"\u{1}\"", "{a:1}", "'x'", "nul", "[1", "\"\\x\""] {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "01",
+            "1 2",
+            "\"\u{1}\"",
+            "{a:1}",
+            "'x'",
+            "nul",
+            "[1",
+            "\"\\x\"",
+        ] {
             assert_eq!(leaves(text), Err(JsonError::Malformed), "{text}");
         }
-        assert_eq!(leaves(r#"{"a":1,"\u0061":2}"#), Err(JsonError::DuplicateKey));
+        assert_eq!(
+            leaves(r#"{"a":1,"\u0061":2}"#),
+            Err(JsonError::DuplicateKey)
+        );
         assert_eq!(leaves(&"[".repeat(65)), Err(JsonError::Depth));
     }
 

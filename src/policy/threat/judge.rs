@@ -12,28 +12,39 @@ pub(super) const BLOCK_FROM: f32 = 0.9;
 /// From this combined confidence on the other mitigations of its rules follow.
 pub(super) const ACT_FROM: f32 = 0.5;
 
-/// The judgement of one value.
-pub(super) fn judge(rules: &RuleSet, hits: &[Hit]) -> (Verdict, Mitigations) {
+/// The judgement of one value, whose confidences are multiplied with `weight`.
+pub(super) fn judge(rules: &RuleSet, hits: &[Hit], weight: f32) -> (Verdict, Mitigations) {
     let mut verdict = Verdict::Pass;
     let mut mitigations = Mitigations::default();
     for hit in hits {
-        let Some(rule) = rules.rule(hit.rule).filter(|r| r.meta.mode == Mode::Enforce) else { continue };
+        let Some(rule) = rules
+            .rule(hit.rule)
+            .filter(|r| r.meta.mode == Mode::Enforce)
+        else {
+            continue;
+        };
         let category = rule.meta.tags.first();
         let doubt: f32 = hits
             .iter()
             .filter_map(|h| rules.rule(h.rule))
             .filter(|r| r.meta.mode == Mode::Enforce && r.meta.tags.first() == category)
-            .map(|r| 1.0 - r.meta.confidence)
+            .map(|r| 1.0 - r.meta.confidence * weight)
             .product();
         let confidence = 1.0 - doubt;
         if confidence < ACT_FROM {
             continue;
         }
-        let blocks = confidence >= BLOCK_FROM && rule.meta.mitigations.has(Mitigation::BlockRequest);
+        let blocks =
+            confidence >= BLOCK_FROM && rule.meta.mitigations.has(Mitigation::BlockRequest);
         if blocks {
             verdict = Verdict::Block;
         }
-        for mitigation in rule.meta.mitigations.iter().filter(|m| blocks || *m != Mitigation::BlockRequest) {
+        for mitigation in rule
+            .meta
+            .mitigations
+            .iter()
+            .filter(|m| blocks || *m != Mitigation::BlockRequest)
+        {
             mitigations = mitigations.with(mitigation);
         }
     }

@@ -124,8 +124,13 @@ mod tests {
 
     #[test]
     fn a_set_holds_what_was_put_in() {
-        let set = Mitigations::default().with(Mitigation::BlockRequest).with(Mitigation::SanitizeInput);
+        let set = Mitigations::default()
+            .with(Mitigation::BlockRequest)
+            .with(Mitigation::SanitizeInput);
         assert!(set.has(Mitigation::BlockRequest) && !set.has(Mitigation::Notification));
-        assert_eq!(set.iter().map(Mitigation::name).collect::<Vec<_>>(), ["block_request", "sanitize_input"]);
+        assert_eq!(
+            set.iter().map(Mitigation::name).collect::<Vec<_>>(),
+            ["block_request", "sanitize_input"]
+        );
     }
 }

@@ -81,12 +81,27 @@ impl Engine {
     pub fn compile(files: &[RuleFile], disabled: &[Arc<str>]) -> Result<Self, Vec<Diagnostic>> {
         let rules = rules::compile(files, disabled)?;
         let Some(rules) = RuleSet::new(rules) else {
-            let place = crate::diagnostic::Place { file: "rules".into(), line: 0, column: 0 };
-            return Err(vec![Diagnostic::error(place, "", "literals do not compile together")]);
+            let place = crate::diagnostic::Place {
+                file: "rules".into(),
+                line: 0,
+                column: 0,
+            };
+            return Err(vec![Diagnostic::error(
+                place,
+                "",
+                "literals do not compile together",
+            )]);
         };
         let engine = Self { rules };
         let failures = engine.test_report().failures;
-        if failures.is_empty() { Ok(engine) } else { Err(failures.into_iter().map(TestFailure::into_diagnostic).collect()) }
+        if failures.is_empty() {
+            Ok(engine)
+        } else {
+            Err(failures
+                .into_iter()
+                .map(TestFailure::into_diagnostic)
+                .collect())
+        }
     }
 
     /// Every rule, in the order of the files.

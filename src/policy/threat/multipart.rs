@@ -16,10 +16,13 @@ pub(super) struct Part<'b> {
 /// The boundary a content type names, else the one the body starts with.
 pub(super) fn boundary<'b>(content_type: &'b str, body: &'b [u8]) -> Option<&'b [u8]> {
     let lower = content_type.to_ascii_lowercase();
-    let named = lower.find("boundary=").and_then(|i| content_type.get(i + 9..)).map(|rest| match rest.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next().unwrap_or_default(),
-        None => rest.split(';').next().unwrap_or_default().trim(),
-    });
+    let named = lower
+        .find("boundary=")
+        .and_then(|i| content_type.get(i + 9..))
+        .map(|rest| match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next().unwrap_or_default(),
+            None => rest.split(';').next().unwrap_or_default().trim(),
+        });
     if let Some(named) = named.filter(|n| !n.is_empty()) {
         return Some(named.as_bytes());
     }
@@ -48,16 +51,34 @@ pub(super) fn parts<'b>(body: &'b [u8], boundary: &[u8]) -> (Vec<Part<'b>>, bool
 }
 
 fn part(inner: &[u8]) -> Part<'_> {
-    let inner = inner.strip_prefix(b"\r\n").or_else(|| inner.strip_prefix(b"\n")).unwrap_or(inner);
+    let inner = inner
+        .strip_prefix(b"\r\n")
+        .or_else(|| inner.strip_prefix(b"\n"))
+        .unwrap_or(inner);
     let (head, body) = split_head(inner);
-    let mut part = Part { body: body.strip_suffix(b"\r\n").or_else(|| body.strip_suffix(b"\n")).unwrap_or(body), ..Part::default() };
+    let mut part = Part {
+        body: body
+            .strip_suffix(b"\r\n")
+            .or_else(|| body.strip_suffix(b"\n"))
+            .unwrap_or(body),
+        ..Part::default()
+    };
     for line in head.split(|b| *b == b'\n') {
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let Some(colon) = memchr::memchr(b':', line) else {
+            continue;
+        };
         let value = line.get(colon + 1..).unwrap_or_default().trim_ascii();
-        match line.get(..colon).unwrap_or_default().trim_ascii().to_ascii_lowercase().as_slice() {
+        match line
+            .get(..colon)
+            .unwrap_or_default()
+            .trim_ascii()
+            .to_ascii_lowercase()
+            .as_slice()
+        {
             b"content-disposition" => {
                 part.name = parameter(value, b"name=").unwrap_or_default();
-                part.file_name = parameter(value, b"filename=").or_else(|| parameter(value, b"filename*="));
+                part.file_name =
+                    parameter(value, b"filename=").or_else(|| parameter(value, b"filename*="));
             }
             b"content-type" => part.content_type = value,
             b"content-transfer-encoding" => part.base64 = value.eq_ignore_ascii_case(b"base64"),
@@ -71,7 +92,10 @@ fn split_head(inner: &[u8]) -> (&[u8], &[u8]) {
     let crlf = memchr::memmem::find(inner, b"\r\n\r\n").map(|i| (i, 4));
     let lf = memchr::memmem::find(inner, b"\n\n").map(|i| (i, 2));
     match crlf.into_iter().chain(lf).min() {
-        Some((at, width)) => (inner.get(..at).unwrap_or_default(), inner.get(at + width..).unwrap_or_default()),
+        Some((at, width)) => (
+            inner.get(..at).unwrap_or_default(),
+            inner.get(at + width..).unwrap_or_default(),
+        ),
         None => (inner, &[]),
     }
 }
@@ -79,13 +103,17 @@ fn split_head(inner: &[u8]) -> (&[u8], &[u8]) {
 /// A parameter's value; in quotes a backslash escapes.
 fn parameter<'v>(value: &'v [u8], key: &[u8]) -> Option<&'v [u8]> {
     let lower = value.to_ascii_lowercase();
-    let at = memchr::memmem::find_iter(&lower, key).find(|i| *i == 0 || matches!(lower.get(i - 1), Some(b' ' | b';' | b'\t')))?;
+    let at = memchr::memmem::find_iter(&lower, key)
+        .find(|i| *i == 0 || matches!(lower.get(i - 1), Some(b' ' | b';' | b'\t')))?;
     let rest = value.get(at + key.len()..)?;
     let Some(quoted) = rest.strip_prefix(b"\"") else {
-        return rest.get(..memchr::memchr(b';', rest).unwrap_or(rest.len())).map(<[u8]>::trim_ascii);
+        return rest
+            .get(..memchr::memchr(b';', rest).unwrap_or(rest.len()))
+            .map(<[u8]>::trim_ascii);
     };
     // Names with stray quotes are taken up to the last one: nothing of them may stay unseen.
-    let end = memchr::memmem::find(quoted, b"\";").unwrap_or_else(|| memchr::memrchr(b'"', quoted).unwrap_or(quoted.len()));
+    let end = memchr::memmem::find(quoted, b"\";")
+        .unwrap_or_else(|| memchr::memrchr(b'"', quoted).unwrap_or(quoted.len()));
     quoted.get(..end)
 }
 
@@ -101,13 +129,32 @@ mod tests {
         assert!(!more);
         assert_eq!(parts.len(), 2);
         assert_eq!((parts[0].name, parts[0].body), (&b"a"[..], &b"one"[..]));
-        assert_eq!((parts[1].name, parts[1].file_name, parts[1].content_type, parts[1].body), (&b"f"[..], Some(&b"x.csv"[..]), &b"text/csv"[..], &b"1,2"[..]));
+        assert_eq!(
+            (
+                parts[1].name,
+                parts[1].file_name,
+                parts[1].content_type,
+                parts[1].body
+            ),
+            (
+                &b"f"[..],
+                Some(&b"x.csv"[..]),
+                &b"text/csv"[..],
+                &b"1,2"[..]
+            )
+        );
     }
 
     #[test]
     fn the_boundary_is_found() {
-        assert_eq!(boundary("multipart/form-data; Boundary=\"a b\"; x=y", b""), Some(&b"a b"[..]));
-        assert_eq!(boundary("multipart/form-data", b"--zz\r\n"), Some(&b"zz"[..]));
+        assert_eq!(
+            boundary("multipart/form-data; Boundary=\"a b\"; x=y", b""),
+            Some(&b"a b"[..])
+        );
+        assert_eq!(
+            boundary("multipart/form-data", b"--zz\r\n"),
+            Some(&b"zz"[..])
+        );
     }
 
     proptest! {

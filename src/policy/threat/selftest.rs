@@ -30,14 +30,27 @@ pub struct TestFailure {
 
 impl TestFailure {
     pub(super) fn into_diagnostic(self) -> Diagnostic {
-        let reason = if self.expected { "has a test that should match and does not" } else { "has a test that should not match and does" };
-        Diagnostic::error(self.place, format!("{}.tests", self.rule), format!("{reason}: {}", self.text.escape_debug()))
+        let reason = if self.expected {
+            "has a test that should match and does not"
+        } else {
+            "has a test that should not match and does"
+        };
+        Diagnostic::error(
+            self.place,
+            format!("{}.tests", self.rule),
+            format!("{reason}: {}", self.text.escape_debug()),
+        )
     }
 }
 
 pub(super) fn run(rules: &RuleSet) -> TestReport {
     let mut report = TestReport::default();
-    for (index, rule) in rules.rules().iter().enumerate().filter(|(_, r)| r.meta.mode != super::Mode::Off) {
+    for (index, rule) in rules
+        .rules()
+        .iter()
+        .enumerate()
+        .filter(|(_, r)| r.meta.mode != super::Mode::Off)
+    {
         for test in &rule.tests {
             report.run += 1;
             if rule_matches(rules, index, test.text.as_bytes()) != test.expected {

@@ -19,6 +19,8 @@ use super::timer::Timer;
 use super::{Downstream, Socket, WireFault, WireLimits, linger};
 use crate::policy::hygiene::{ChunkedScanner, Framing, HeadScanner, Violation};
 
+/// What an HTTP/2 client says first.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes read from the socket at once while a head or a chunked body is scanned.
 const READ_BYTES: usize = 8 * 1024;
 /// Pipelined bytes kept while a request is being answered; beyond it TCP makes the client wait.
@@ -112,6 +114,30 @@ impl Connection {
         self.head_left == 0 && matches!(self.rest, Rest::Over)
     }
 
+    /// Waits for the client's first words and turns to HTTP/2 if they are its preface (RFC 9113, 3.4).
+    ///
+    /// False when the client said nothing in time.
+    pub(crate) async fn greet(&mut self) -> bool {
+        self.stall.start(self.limits.header_timeout);
+        while self.received.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&self.received) {
+            match std::future::poll_fn(|cx| self.poll_receive(cx)).await {
+                Ok(0) | Err(_) => return false,
+                Ok(_) => {}
+            }
+        }
+        self.stall.stop();
+        if self.received.starts_with(HTTP2_PREFACE) {
+            self.http2 = true;
+            self.rest = Rest::Raw;
+        }
+        true
+    }
+
+    /// Whether the connection speaks HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.http2
+    }
+
     /// Waits for the next request head: complete, checked, under one deadline.
     pub(super) async fn next_head(&mut self, first: bool) -> NextHead {
         let mut scanner = HeadScanner::new(self.limits.head);
@@ -201,7 +227,8 @@ impl Connection {
                 good,
                 done,
             } => {
-                if !*done {
+                if !*done && head == 0 {
+                    // The head goes first, so that a bad body is answered as a request's body.
                     let fresh = after_head.get(*good..).unwrap_or_default();
                     let progress = scanner.advance(fresh)?;
                     *good += progress.consumed;

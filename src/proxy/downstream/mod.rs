@@ -16,7 +16,7 @@ mod timer;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub(crate) use connection::Connection;
@@ -24,6 +24,9 @@ pub(crate) use http1::serve as serve_http1;
 pub(crate) use socket::Socket;
 
 use crate::policy::hygiene::{HeadLimits, Violation};
+
+#[cfg(test)]
+mod tests;
 
 /// What a connection is allowed, copied from the configuration it was accepted under.
 #[derive(Clone, Debug)]
@@ -62,8 +65,6 @@ pub(crate) enum WireFault {
 pub(crate) struct Downstream {
     /// The peer's address; a trusted proxy may speak for somebody else.
     pub address: SocketAddr,
-    /// The listener's name.
-    pub listener: Arc<str>,
     /// Whether the connection is encrypted.
     pub tls: bool,
     /// Set when the connection has become a tunnel (101).
@@ -73,10 +74,9 @@ pub(crate) struct Downstream {
 }
 
 impl Downstream {
-    pub(crate) fn new(address: SocketAddr, listener: Arc<str>, tls: bool) -> Self {
+    pub(crate) fn new(address: SocketAddr, tls: bool) -> Self {
         Self {
             address,
-            listener,
             tls,
             tunnel: AtomicBool::new(false),
             fault: Mutex::new(None),

@@ -230,7 +230,9 @@ impl Metrics {
         self.suspicious.with([activity_type, severity]).inc();
     }
 
-    /// Counts one finished query; `rows` where the upstream stated them.
+    /// Counts one query the upstream answered; `rows` where it stated them.
+    ///
+    /// Refused and unanswered ones are left out: a made-up graph id must not take a label value.
     pub fn query(&self, graph_id: &str, complexity: &str, duration: Duration, rows: Option<u64>) {
         let graph_id = self.graphs.cap(graph_id);
         self.query_durations

@@ -34,6 +34,9 @@ pub use record::{QueryFacts, SpanRecord, UpstreamCall};
 const TRACES_PATH: &str = "/v1/traces";
 
 /// Where and how spans are exported.
+///
+/// Headers the collector wants, credentials among them, come from `OTEL_EXPORTER_OTLP_HEADERS` in
+/// the environment, as OpenTelemetry has it.
 #[derive(Clone, Debug)]
 pub struct SpanSettings {
     /// The collector's base address, `http://HOST:4318`, or the full address of its traces path.

@@ -207,11 +207,13 @@ impl Gateway {
         files_below(&self.folder.path().join("data"))
     }
 
-    /// Flips one bit in the middle of the audit log, while no gateway runs.
+    /// Flips one bit in the middle of the audit log's first segment, while no gateway runs.
     pub(crate) fn damage_log(&self) {
         let files = files_below(&self.folder.path().join("data/audit"));
-        let largest = files.into_iter().max_by_key(|(_, bytes)| bytes.len());
-        let (path, mut bytes) = largest.expect("a log");
+        let mut segments = files
+            .into_iter()
+            .filter(|(path, _)| path.extension() == Some("seg".as_ref()));
+        let (path, mut bytes) = segments.next().expect("a segment");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         std::fs::write(path, bytes).expect("a writable log");

@@ -10,8 +10,9 @@ const BYTES_MIN: usize = 8;
 /// Longer values are decoded only up to this, a multiple of four.
 const BYTES_MAX: usize = 65_536;
 
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
@@ -36,17 +37,34 @@ pub(crate) fn base64(value: &[u8]) -> Option<Vec<u8>> {
     if (url && other) || digits == 0 {
         return None;
     }
-    let cleaned: Vec<u8> = if other { value.iter().filter(|b| !matches!(b, b'\n' | b'\r')).map(|b| if *b == b' ' { b'+' } else { *b }).collect() } else { Vec::new() };
+    let cleaned: Vec<u8> = if other {
+        value
+            .iter()
+            .filter(|b| !matches!(b, b'\n' | b'\r'))
+            .map(|b| if *b == b' ' { b'+' } else { *b })
+            .collect()
+    } else {
+        Vec::new()
+    };
     let source = if other { cleaned.as_slice() } else { value };
-    let decoded = if url { URL_SAFE.decode(source) } else { STANDARD.decode(source) }.ok()?;
+    let decoded = if url {
+        URL_SAFE.decode(source)
+    } else {
+        STANDARD.decode(source)
+    }
+    .ok()?;
     readable(&decoded).then_some(decoded)
 }
 
 /// Printable text of which something is neither letter nor digit.
 fn readable(text: &[u8]) -> bool {
-    let printable = text.iter().filter(|b| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=b'~')).count();
+    let printable = text
+        .iter()
+        .filter(|b| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=b'~'))
+        .count();
     let high = text.iter().filter(|b| **b >= 0x80).count();
-    let mostly = printable * 100 >= text.len() * 95 || (high > 0 && printable + high == text.len() && std::str::from_utf8(text).is_ok());
+    let mostly = printable * 100 >= text.len() * 95
+        || (high > 0 && printable + high == text.len() && std::str::from_utf8(text).is_ok());
     mostly && text.iter().any(|b| b.is_ascii_punctuation())
 }
 

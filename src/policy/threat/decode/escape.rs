@@ -1,6 +1,6 @@
 //! Percent and backslash escapes.
 
-use super::{hex_number, push_char};
+use super::{hex, hex_number, push_char};
 
 /// `%41`, `%u0041`, and the `0x2e`, `0x2f`, `0x5c` some file servers read.
 pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
@@ -14,7 +14,15 @@ pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
     while let Some(&byte) = text.get(at) {
         let rest = text.get(at..).unwrap_or_default();
         let decoded = match rest {
-            [b'%', b'u' | b'U', digits @ ..] => digits.get(..4).and_then(hex_number).map(|code| (code, 6)),
+            [b'%', b'u' | b'U', digits @ ..] => {
+                digits.get(..4).and_then(hex_number).map(|code| (code, 6))
+            }
+            // `%2%f`: what `%%32%%66` becomes after one round, meant as one byte.
+            [b'%', high, b'%', low, ..]
+                if hex(*high).is_some() && hex(*low).is_some() && digit_ends(rest) =>
+            {
+                hex_number(&[*high, *low]).map(|code| (code, 4))
+            }
             [b'%', digits @ ..] => digits.get(..2).and_then(hex_number).map(|code| (code, 3)),
             [b'0', b'x', digits @ ..] if zero_x => match digits.get(..2) {
                 Some(b"2e" | b"2E") => Some((0x2e, 4)),
@@ -25,7 +33,7 @@ pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
             _ => None,
         };
         match decoded {
-            Some((code, 3)) => out.push(u8::try_from(code).unwrap_or(b'?')),
+            Some((code, 3 | 4)) => out.push(u8::try_from(code).unwrap_or(b'?')),
             Some((code, _)) => push_char(&mut out, code),
             None => out.push(byte),
         }
@@ -34,15 +42,27 @@ pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
     }
     if changed && !out.contains(&b' ') {
         // A form inside a form: its blanks are plus signs.
-        out.iter_mut().filter(|b| **b == b'+').for_each(|b| *b = b' ');
+        out.iter_mut()
+            .filter(|b| **b == b'+')
+            .for_each(|b| *b = b' ');
     }
     changed.then_some(out)
 }
 
-/// Whether two dots and a separator are spelled in hexadecimal.
-fn spelled_dots(text: &[u8]) -> bool {
-    let lower = text.get(..text.len().min(256)).unwrap_or_default().to_ascii_lowercase();
-    memchr::memmem::find(&lower, b"0x2e").is_some()
+/// Whether the second digit of `%h%h` is not itself the start of an escape.
+fn digit_ends(rest: &[u8]) -> bool {
+    rest.get(4).is_none_or(|b| hex(*b).is_none())
+}
+
+/// Whether dots or the separators after them are spelled in hexadecimal.
+pub(super) fn spelled_dots(text: &[u8]) -> bool {
+    let lower = text
+        .get(..text.len().min(256))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    [&b"0x2e"[..], b"..0x2f", b"..0x5c"]
+        .iter()
+        .any(|mark| memchr::memmem::find(&lower, mark).is_some())
 }
 
 /// `\u0041`, `\u{41}`, `\x41`, and the escaped quotes and slashes of strings within strings.
@@ -56,10 +76,19 @@ pub(super) fn backslash(text: &[u8]) -> Option<Vec<u8>> {
         let decoded = match rest {
             [b'\\', b'u', b'{', digits @ ..] => {
                 let width = digits.iter().take(7).position(|b| *b == b'}');
-                width.and_then(|w| digits.get(..w).and_then(hex_number).map(|code| (code, w + 4)))
+                width.and_then(|w| {
+                    digits
+                        .get(..w)
+                        .and_then(hex_number)
+                        .map(|code| (code, w + 4))
+                })
             }
-            [b'\\', b'u', digits @ ..] => digits.get(..4).and_then(hex_number).map(|code| (code, 6)),
-            [b'\\', b'x', digits @ ..] => digits.get(..2).and_then(hex_number).map(|code| (code, 4)),
+            [b'\\', b'u', digits @ ..] => {
+                digits.get(..4).and_then(hex_number).map(|code| (code, 6))
+            }
+            [b'\\', b'x', digits @ ..] => {
+                digits.get(..2).and_then(hex_number).map(|code| (code, 4))
+            }
             _ => None,
         };
         match decoded {

@@ -32,27 +32,51 @@ pub(super) struct Decoded<'a> {
 pub(super) fn undo(raw: &[u8], form: bool) -> Decoded<'_> {
     let mut text = Cow::Borrowed(raw);
     if form && memchr::memchr(b'+', raw).is_some() {
-        text = Cow::Owned(raw.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect());
+        text = Cow::Owned(
+            raw.iter()
+                .map(|b| if *b == b'+' { b' ' } else { *b })
+                .collect(),
+        );
     }
     let mut rounds = 0;
     while rounds < ROUNDS_MAX {
-        let Some(next) = round(&text) else { return Decoded { text, rounds, unsettled: false } };
+        let Some(next) = round(&text) else {
+            return Decoded {
+                text,
+                rounds,
+                unsettled: false,
+            };
+        };
         text = Cow::Owned(next);
         rounds += 1;
     }
     let unsettled = round(&text).is_some();
-    Decoded { text, rounds, unsettled }
+    Decoded {
+        text,
+        rounds,
+        unsettled,
+    }
 }
 
 /// One round; `None` when nothing changes. Every step shortens or keeps the length.
 fn round(text: &[u8]) -> Option<Vec<u8>> {
     let mut changed: Option<Vec<u8>> = None;
-    for step in [escape::percent, escape::backslash, entity::entities, fold::fold] {
+    for step in [
+        escape::percent,
+        escape::backslash,
+        entity::entities,
+        fold::fold,
+    ] {
         if let Some(next) = step(changed.as_deref().unwrap_or(text)) {
             changed = Some(next);
         }
     }
     changed
+}
+
+/// Whether a value spells `.` or a separator after it as `0x2e`.
+pub(super) fn spelled_dots(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"0x").is_some() && escape::spelled_dots(text)
 }
 
 /// The value of a hexadecimal digit.
@@ -67,7 +91,9 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// The number that two or four hexadecimal digits stand for.
 fn hex_number(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0_u32, |n, d| Some(n.checked_mul(16)? + u32::from(hex(*d)?)))
+    digits
+        .iter()
+        .try_fold(0_u32, |n, d| Some(n.checked_mul(16)? + u32::from(hex(*d)?)))
 }
 
 /// Appends a character; below 0x80 as its byte, NUL not at all.
@@ -112,8 +138,17 @@ mod tests {
 
     #[test]
     fn honest_text_is_borrowed() {
-        for raw in ["100% sure & ready", "naïve café", "C:\\new\\table", "a&b=c", "Привет"] {
-            assert!(matches!(undo(raw.as_bytes(), false).text, Cow::Borrowed(_)), "{raw}");
+        for raw in [
+            "100% sure & ready",
+            "naïve café",
+            "C:\\new\\table",
+            "a&b=c",
+            "Привет",
+        ] {
+            assert!(
+                matches!(undo(raw.as_bytes(), false).text, Cow::Borrowed(_)),
+                "{raw}"
+            );
         }
     }
 

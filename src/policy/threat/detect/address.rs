@@ -13,23 +13,99 @@ const ADDRESSES_MAX: usize = 8;
 
 /// Schemes that read files or speak other protocols.
 const SCHEMES: &[&str] = &[
-    "file", "gopher", "dict", "ldap", "ldaps", "tftp", "ftp", "sftp", "jar", "netdoc", "phar", "php", "expect", "redis", "ssh2", "smb",
-    "zip", "glob", "ogg", "rar", "compress.zlib", "view-source", "rmi", "iiop", "corba", "dns", "nis", "nds", "imap", "smtp", "telnet", "unix",
-    "mysql", "postgres", "mongodb", "bolt", "neo4j", "jdbc", "ws+unix", "local_file", "data",
+    "file",
+    "gopher",
+    "dict",
+    "ldap",
+    "ldaps",
+    "tftp",
+    "jar",
+    "netdoc",
+    "phar",
+    "php",
+    "expect",
+    "redis",
+    "ssh2",
+    "smb",
+    "zip",
+    "glob",
+    "ogg",
+    "rar",
+    "compress.zlib",
+    "view-source",
+    "rmi",
+    "iiop",
+    "corba",
+    "dns",
+    "nis",
+    "nds",
+    "imap",
+    "smtp",
+    "telnet",
+    "unix",
+    "jdbc",
+    "ws+unix",
+    "local_file",
+    "data",
 ];
 
 /// Names that lead to the host itself or to a cloud's metadata.
 const NAMES: &[&str] = &[
-    "localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "metadata", "metadata.google.internal", "instance-data",
-    "metadata.azure.internal", "host.docker.internal", "gateway.docker.internal", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-    "rancher-metadata", "metadata.packet.net", "metadata.tencentyun.com", "metadata.oraclecloud.com", "broadcasthost",
+    "localhost",
+    "localhost.localdomain",
+    "ip6-localhost",
+    "ip6-loopback",
+    "metadata",
+    "metadata.google.internal",
+    "instance-data",
+    "metadata.azure.internal",
+    "host.docker.internal",
+    "gateway.docker.internal",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "rancher-metadata",
+    "loopback",
+    "bugbounty.dod.network",
+    "instance-data.ec2.internal",
+    "metadata.packet.net",
+    "metadata.tencentyun.com",
+    "metadata.oraclecloud.com",
+    "broadcasthost",
 ];
 
 /// Zones of which every name is inside, or carries its own address.
 const ZONES: &[&str] = &[
-    ".localhost", ".internal", ".local", ".localdomain", ".svc", ".cluster.local", ".intranet", ".corp", ".lan", ".nip.io", ".sslip.io",
-    ".xip.io", ".localtest.me", ".lvh.me", ".vcap.me", ".lacolhost.com", ".burpcollaborator.net", ".oastify.com", ".interact.sh", ".oast.fun",
-    ".oast.pro", ".oast.live", ".oast.site", ".oast.online", ".oast.me", ".dnslog.cn", ".ceye.io", ".bounceme.net", ".1u.ms", ".rbndr.us",
+    ".localhost",
+    ".internal",
+    ".local",
+    ".localdomain",
+    ".svc",
+    ".cluster.local",
+    ".intranet",
+    ".corp",
+    ".lan",
+    ".nip.io",
+    ".sslip.io",
+    ".xip.io",
+    ".localtest.me",
+    ".lvh.me",
+    ".vcap.me",
+    ".lacolhost.com",
+    ".burpcollaborator.net",
+    ".oastify.com",
+    ".interact.sh",
+    ".oast.fun",
+    ".oast.pro",
+    ".oast.live",
+    ".oast.site",
+    ".oast.online",
+    ".oast.me",
+    ".dnslog.cn",
+    ".ceye.io",
+    ".bounceme.net",
+    ".1u.ms",
+    ".rbndr.us",
 ];
 
 pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &mut Found) {
@@ -43,28 +119,53 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
         let rest = text.get(at + 3..).unwrap_or_default();
         let hosts = hosts(rest);
         let starts = at == scheme.len() || named;
-        if SCHEMES.iter().any(|s| scheme.eq_ignore_ascii_case(s.as_bytes())) && whole && starts {
+        if SCHEMES
+            .iter()
+            .any(|s| scheme.eq_ignore_ascii_case(s.as_bytes()))
+            && whole
+            && starts
+        {
             found.note(Predicate::UrlScheme, at - scheme.len());
         }
         for host in hosts {
             let inside = is_internal(host, named);
-            if (inside && (named || whole && starts)) || is_metadata(host) {
+            if inside && named || is_metadata(host) {
                 found.note(Predicate::UrlInternal, at - scheme.len());
             }
         }
     }
-    if whole && (text.starts_with(b"//") || text.starts_with(b"\\\\")) && hosts(text.get(2..).unwrap_or_default()).any(|h| is_internal(h, false)) {
+    if whole
+        && (text.starts_with(b"//") || text.starts_with(b"\\\\"))
+        && hosts(text.get(2..).unwrap_or_default()).any(|h| is_internal(h, false))
+    {
         found.note(Predicate::UrlInternal, 0);
     }
-    let spelled = text.iter().position(|b| *b == b':').filter(|_| whole && named || text.len() < 400 && whole);
+    let spelled = text
+        .iter()
+        .position(|b| *b == b':')
+        .filter(|_| whole && named || text.len() < 400 && whole);
     if let Some(colon) = spelled {
         let scheme = text.get(..colon).unwrap_or_default();
-        let odd = ["jar", "netdoc", "php", "expect", "phar", "file", "gopher", "dict"].iter().any(|s| scheme.eq_ignore_ascii_case(s.as_bytes()));
-        if odd && text.get(colon + 1) == Some(&b'/') || odd && named && text.len() > colon + 2 {
+        let odd = [
+            "jar", "netdoc", "php", "expect", "phar", "file", "gopher", "dict",
+        ]
+        .iter()
+        .any(|s| scheme.eq_ignore_ascii_case(s.as_bytes()));
+        let tail = text.get(colon + 1..).unwrap_or_default();
+        if odd
+            && tail.len() > 1
+            && (named || tail.starts_with(b"/") || memchr::memmem::find(tail, b"://").is_some())
+        {
             found.note(Predicate::UrlScheme, 0);
         }
     }
-    if named && whole && !memchr::memmem::find(text, b"://").is_some_and(|_| true) && hosts(text).next().is_some_and(|h| is_literal_internal(h)) {
+    if named
+        && whole
+        && memchr::memmem::find(text, b"://").is_none()
+        && hosts(text)
+            .next()
+            .is_some_and(|h| is_literal_internal(h) || is_name(h))
+    {
         found.note(Predicate::UrlInternal, 0);
     }
 }
@@ -72,22 +173,42 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
 /// Names of fields that hold addresses.
 fn is_url_name(name: &[u8]) -> bool {
     let lower = name.to_ascii_lowercase();
-    ["url", "uri", "callback", "webhook", "endpoint", "source", "target", "dest", "redirect", "next", "return", "host", "proxy", "feed", "link", "href", "fetch", "import", "image", "avatar", "src", "site", "domain", "server", "load"]
-        .iter()
-        .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
+    [
+        "url", "uri", "callback", "webhook", "endpoint", "source", "target", "dest", "redirect",
+        "next", "return", "host", "proxy", "feed", "link", "href", "fetch", "import", "image",
+        "avatar", "src", "site", "domain", "server", "load",
+    ]
+    .iter()
+    .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
 }
 
 fn scheme(text: &[u8], end: usize) -> &[u8] {
     let head = text.get(..end).unwrap_or_default();
-    let from = head.iter().rposition(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-' | b'_'))).map_or(0, |i| i + 1);
+    let from = head
+        .iter()
+        .rposition(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-' | b'_')))
+        .map_or(0, |i| i + 1);
     head.get(from..).unwrap_or_default()
 }
 
 /// What could be taken for the host: what stands before a slash, on both sides of every `@`.
 fn hosts(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let rest = rest.iter().position(|b| *b != b'/' && *b != b'\\').and_then(|i| rest.get(i..)).unwrap_or_default();
-    let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'\\' | b'"' | b'\'' | b'<' | b'>') || b.is_ascii_whitespace()).unwrap_or(rest.len());
-    rest.get(..end.min(300)).unwrap_or_default().split(|b| matches!(b, b'@' | b'#' | b'&' | b',' | b';')).take(6).filter(|h| !h.is_empty())
+    let rest = rest
+        .iter()
+        .position(|b| *b != b'/' && *b != b'\\')
+        .and_then(|i| rest.get(i..))
+        .unwrap_or_default();
+    let end = rest
+        .iter()
+        .position(|b| {
+            matches!(b, b'/' | b'?' | b'\\' | b'"' | b'\'' | b'<' | b'>') || b.is_ascii_whitespace()
+        })
+        .unwrap_or(rest.len());
+    rest.get(..end.min(300))
+        .unwrap_or_default()
+        .split(|b| matches!(b, b'@' | b'#' | b'&' | b',' | b';'))
+        .take(6)
+        .filter(|h| !h.is_empty())
 }
 
 fn without_port(host: &[u8]) -> (&[u8], bool) {
@@ -102,13 +223,24 @@ fn without_port(host: &[u8]) -> (&[u8], bool) {
 }
 
 fn is_internal(host: &[u8], named: bool) -> bool {
-    let (bare, port) = without_port(host);
+    let (bare, _) = without_port(host);
     if is_literal_internal(host) {
         return true;
     }
-    let lower = String::from_utf8_lossy(bare).trim_end_matches('.').to_ascii_lowercase();
-    let label = named && port && !lower.is_empty() && !lower.contains('.') && lower.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    label || NAMES.contains(&lower.as_str()) || ZONES.iter().any(|zone| lower.ends_with(zone) || lower == zone.get(1..).unwrap_or_default())
+    let lower = String::from_utf8_lossy(bare)
+        .trim_end_matches('.')
+        .to_ascii_lowercase();
+    let label = named
+        && !lower.is_empty()
+        && !lower.contains('.')
+        && lower
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    label
+        || NAMES.contains(&lower.as_str())
+        || ZONES
+            .iter()
+            .any(|zone| lower.ends_with(zone) || lower == zone.get(1..).unwrap_or_default())
 }
 
 /// A literal address inside, also with something glued behind it.
@@ -118,9 +250,27 @@ fn is_literal_internal(host: &[u8]) -> bool {
         let inner = inner.strip_suffix(b"]").unwrap_or(inner);
         let text = String::from_utf8_lossy(inner);
         let text = text.split('%').next().unwrap_or_default();
-        return text.parse::<Ipv6Addr>().map_or(false, is_internal_v6);
+        return text.parse::<Ipv6Addr>().is_ok_and(is_internal_v6);
     }
-    let digits = bare.iter().take_while(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b'x' | b'X')).count();
+    let quad = bare
+        .iter()
+        .take_while(|b| b.is_ascii_digit() || **b == b'.')
+        .count();
+    let prefix = bare.get(..quad).unwrap_or_default();
+    if quad < bare.len()
+        && prefix
+            .split(|b| *b == b'.')
+            .filter(|p| !p.is_empty())
+            .count()
+            == 4
+        && loose_v4(prefix).is_some_and(is_internal_v4)
+    {
+        return true;
+    }
+    let digits = bare
+        .iter()
+        .take_while(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b'x' | b'X'))
+        .count();
     let head = bare.get(..digits).unwrap_or_default();
     if digits < bare.len() && head.iter().filter(|b| **b == b'.').count() < 3 {
         return false;
@@ -128,10 +278,19 @@ fn is_literal_internal(host: &[u8]) -> bool {
     loose_v4(head).is_some_and(is_internal_v4)
 }
 
+/// A name that leads to the host itself.
+fn is_name(host: &[u8]) -> bool {
+    let (bare, _) = without_port(host);
+    let lower = String::from_utf8_lossy(bare).to_ascii_lowercase();
+    NAMES.contains(&lower.as_str())
+}
+
 fn is_metadata(host: &[u8]) -> bool {
     let (bare, _) = without_port(host);
     let lower = String::from_utf8_lossy(bare).to_ascii_lowercase();
-    lower.starts_with("metadata.google") || loose_v4(bare) == Some(Ipv4Addr::new(169, 254, 169, 254)) || lower == "[fd00:ec2::254]"
+    lower.starts_with("metadata.google")
+        || loose_v4(bare) == Some(Ipv4Addr::new(169, 254, 169, 254))
+        || lower == "[fd00:ec2::254]"
 }
 
 /// An IPv4 address as `inet_aton` reads it: one to four parts, each decimal, octal or hexadecimal.
@@ -145,7 +304,11 @@ fn loose_v4(text: &[u8]) -> Option<Ipv4Addr> {
     for (index, part) in parts.iter().enumerate() {
         let last = index + 1 == parts.len();
         let number = loose_number(part)?;
-        let width = if last { u32::try_from(5 - parts.len()).ok()? } else { 1 };
+        let width = if last {
+            u32::try_from(5 - parts.len()).ok()?
+        } else {
+            1
+        };
         if !last && number > 255 {
             return None;
         }
@@ -158,25 +321,49 @@ fn loose_v4(text: &[u8]) -> Option<Ipv4Addr> {
 fn loose_number(part: &str) -> Option<u64> {
     let lower = part.to_ascii_lowercase();
     if let Some(hex) = lower.strip_prefix("0x") {
-        return u64::from_str_radix(hex.trim_start_matches('0').get(..16.min(hex.trim_start_matches('0').len()))?, 16).or(Ok::<u64, ()>(0)).ok();
+        return u64::from_str_radix(
+            hex.trim_start_matches('0')
+                .get(..16.min(hex.trim_start_matches('0').len()))?,
+            16,
+        )
+        .or(Ok::<u64, ()>(0))
+        .ok();
     }
     if lower.len() > 1 && lower.starts_with('0') {
-        return u64::from_str_radix(lower.trim_start_matches('0'), 8).ok().or_else(|| lower.bytes().all(|b| b == b'0').then_some(0));
+        return u64::from_str_radix(lower.trim_start_matches('0'), 8)
+            .ok()
+            .or_else(|| lower.bytes().all(|b| b == b'0').then_some(0));
     }
     lower.parse().ok()
 }
 
 fn is_internal_v4(address: Ipv4Addr) -> bool {
     let [a, b, ..] = address.octets();
-    address.is_loopback() || address.is_private() || address.is_link_local() || a == 0 || (a == 100 && (64..128).contains(&b)) || address.is_broadcast()
-        || (a == 192 && b == 0) || (a == 198 && (18..20).contains(&b)) || a >= 224
+    address.is_loopback()
+        || address.is_private()
+        || address.is_link_local()
+        || a == 0
+        || (a == 100 && (64..128).contains(&b))
+        || address.is_broadcast()
+        || (a == 192 && b == 0)
+        || (a == 198 && (18..20).contains(&b))
+        || a >= 224
 }
 
 fn is_internal_v6(address: Ipv6Addr) -> bool {
     let [first, ..] = address.segments();
-    let mapped = address.to_ipv4_mapped().or_else(|| address.to_ipv4()).is_some_and(is_internal_v4);
+    let mapped = address
+        .to_ipv4_mapped()
+        .or_else(|| address.to_ipv4())
+        .is_some_and(is_internal_v4);
     let translated = first == 0x64 && address.segments().get(1) == Some(&0xff9b);
-    address.is_loopback() || address.is_unspecified() || mapped || translated || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80 || first == 0x2002
+    address.is_loopback()
+        || address.is_unspecified()
+        || mapped
+        || translated
+        || first & 0xfe00 == 0xfc00
+        || first & 0xffc0 == 0xfe80
+        || first == 0x2002
 }
 
 #[cfg(test)]
@@ -185,16 +372,34 @@ mod tests {
 
     fn found(name: &str, text: &str) -> bool {
         let mut found = Found::default();
-        find(text.as_bytes(), Context::Json, Some(name.as_bytes()), &mut found);
+        find(
+            text.as_bytes(),
+            Context::Json,
+            Some(name.as_bytes()),
+            &mut found,
+        );
         !found.is_empty()
     }
 
     #[test]
     fn internal_addresses_are_found_in_every_form() {
         for text in [
-            "http://127.0.0.1/", "http://2130706433/", "http://0x7f000001", "http://0177.0.0.1", "http://127.1", "http://[::ffff:10.0.0.1]:80/",
-            "http://[::1]", "http://a@localhost", "http://169.254.169.254/latest", "https://10.1.2.3:8443/x", "file:///x", "gopher://h:70/_",
-            "http://x.127.0.0.1.nip.io", "http://db:5432/", "//127.0.0.1/x", "http://127.0.0.1#@example.com/",
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f000001",
+            "http://0177.0.0.1",
+            "http://127.1",
+            "http://[::ffff:10.0.0.1]:80/",
+            "http://[::1]",
+            "http://a@localhost",
+            "http://169.254.169.254/latest",
+            "https://10.1.2.3:8443/x",
+            "file:///x",
+            "gopher://h:70/_",
+            "http://x.127.0.0.1.nip.io",
+            "http://db:5432/",
+            "//127.0.0.1/x",
+            "http://127.0.0.1#@example.com/",
         ] {
             assert!(found("callback_url", text), "{text}");
         }
@@ -202,9 +407,18 @@ mod tests {
 
     #[test]
     fn public_addresses_and_prose_are_left_alone() {
-        for text in ["https://example.com/a?b=c", "http://www.kohl.com/", "https://8.8.8.8/", "see https://docs.example.com", "a:b", "12:30", "http://[2606:4700::1111]/"] {
+        for text in [
+            "https://example.com/a?b=c",
+            "http://www.kohl.com/",
+            "https://8.8.8.8/",
+            "see https://docs.example.com",
+            "a:b",
+            "12:30",
+            "http://[2606:4700::1111]/",
+        ] {
             assert!(!found("url", text), "{text}");
         }
+        assert!(!found("note", "http://localhost:3000"));
         assert!(!found("note", "run it on http://localhost:3000 and look"));
     }
 }

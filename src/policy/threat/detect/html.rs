@@ -2,60 +2,183 @@
 
 use crate::policy::threat::predicate::{Found, Predicate};
 
-/// Tags looked at in one value.
-const TAGS_MAX: usize = 2_000;
+/// Tags looked at in one value; a value with more is a finding by itself.
+const TAGS_MAX: usize = 4_000;
 
 /// Bytes of one tag.
-const TAG_BYTES_MAX: usize = 2_048;
+const TAG_BYTES_MAX: usize = 1_024;
 
 /// Tags that run or load something by themselves.
 const ACTIVE: &[&str] = &[
-    "iframe", "object", "embed", "applet", "meta", "base", "link", "svg", "math", "frame", "frameset", "isindex", "bgsound",
-    "layer", "ilayer", "xml", "xss", "style", "animate", "animatetransform", "animatemotion", "set", "foreignobject", "import",
-    "event-source", "portal", "handler", "noembed", "plaintext", "comment", "vmlframe", "scriptlet", "fencedframe", "param", "html:script",
+    "iframe",
+    "object",
+    "embed",
+    "applet",
+    "meta",
+    "base",
+    "link",
+    "svg",
+    "math",
+    "frame",
+    "frameset",
+    "isindex",
+    "bgsound",
+    "layer",
+    "ilayer",
+    "xml",
+    "xss",
+    "style",
+    "animate",
+    "animatetransform",
+    "animatemotion",
+    "set",
+    "foreignobject",
+    "import",
+    "event-source",
+    "portal",
+    "handler",
+    "noembed",
+    "plaintext",
+    "comment",
+    "vmlframe",
+    "scriptlet",
+    "fencedframe",
+    "param",
+    "html:script",
 ];
 
-/// Attributes whose value is an address that may run.
+/// What the names of events start with.
 const EVENT_STEMS: &[&str] = &[
-    "click", "mouse", "load", "error", "focus", "blur", "key", "pointer", "touch", "animation", "toggle", "scroll", "drag", "drop",
-    "change", "input", "submit", "begin", "end", "wheel", "copy", "cut", "paste", "resize", "hash", "message", "storage", "page",
-    "transition", "finish", "start", "select", "invalid", "search", "aux", "context", "dblclick", "canplay", "play", "pop", "reset",
-    "ready", "activate", "before", "after", "bounce", "cell", "control", "data", "filter", "help", "lose", "move", "propertychange",
-    "repeat", "row", "seek", "stop", "time", "track", "unload", "volume", "show", "cancel", "close", "abort", "ended", "pause", "rate",
+    "click",
+    "mouse",
+    "load",
+    "error",
+    "focus",
+    "blur",
+    "key",
+    "pointer",
+    "touch",
+    "animation",
+    "toggle",
+    "scroll",
+    "drag",
+    "drop",
+    "change",
+    "input",
+    "submit",
+    "begin",
+    "end",
+    "wheel",
+    "copy",
+    "cut",
+    "paste",
+    "resize",
+    "hash",
+    "message",
+    "storage",
+    "page",
+    "transition",
+    "finish",
+    "start",
+    "select",
+    "invalid",
+    "search",
+    "aux",
+    "context",
+    "dblclick",
+    "canplay",
+    "play",
+    "pop",
+    "reset",
+    "ready",
+    "activate",
+    "before",
+    "after",
+    "bounce",
+    "cell",
+    "control",
+    "data",
+    "filter",
+    "help",
+    "lose",
+    "move",
+    "propertychange",
+    "repeat",
+    "row",
+    "seek",
+    "stop",
+    "time",
+    "track",
+    "unload",
+    "volume",
+    "show",
+    "cancel",
+    "close",
+    "abort",
+    "ended",
+    "pause",
+    "rate",
 ];
 
 pub(super) fn find(text: &[u8], found: &mut Found) {
     let mut at = 0;
     for _ in 0..TAGS_MAX {
-        let Some(open) = text.get(at..).and_then(|rest| memchr::memchr(b'<', rest)) else { return };
+        let Some(open) = text.get(at..).and_then(|rest| memchr::memchr(b'<', rest)) else {
+            return;
+        };
         let start = at + open;
         let tag = tag(text.get(start + 1..).unwrap_or_default());
         judge(tag, start, found);
         at = start + 1;
     }
+    found.note(Predicate::BoundLeaves, at);
 }
 
 /// The tag after `<`, up to its `>` outside quotes; to the first `>` when quotes are not paired.
 fn tag(rest: &[u8]) -> &[u8] {
-    let rest = rest.get(..rest.len().min(TAG_BYTES_MAX)).unwrap_or_default();
+    let rest = rest
+        .get(..rest.len().min(TAG_BYTES_MAX))
+        .unwrap_or_default();
     let mut quote = 0_u8;
     for (at, byte) in rest.iter().enumerate() {
         match byte {
-            b'"' | b'\'' if quote == 0 && at > 0 && rest.get(..at).unwrap_or_default().trim_ascii_end().ends_with(b"=") => quote = *byte,
+            b'"' | b'\''
+                if quote == 0
+                    && at > 0
+                    && rest
+                        .get(..at)
+                        .unwrap_or_default()
+                        .trim_ascii_end()
+                        .ends_with(b"=") =>
+            {
+                quote = *byte
+            }
             b if *b == quote => quote = 0,
-            b'>' if quote == 0 => return rest.get(..at).unwrap_or_default(),
+            b'>' | b'<' if quote == 0 => return rest.get(..at).unwrap_or_default(),
             _ => {}
         }
     }
-    if quote == 0 { rest } else { rest.get(..memchr::memchr(b'>', rest).unwrap_or(rest.len())).unwrap_or_default() }
+    if quote == 0 {
+        rest
+    } else {
+        rest.get(..memchr::memchr(b'>', rest).unwrap_or(rest.len()))
+            .unwrap_or_default()
+    }
 }
 
 fn judge(tag: &[u8], at: usize, found: &mut Found) {
     let body = tag.strip_prefix(b"/").unwrap_or(tag);
     let body = body.trim_ascii_start();
-    let width = body.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':' | b'_')).count();
+    let width = body
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':' | b'_'))
+        .count();
     let name = body.get(..width).unwrap_or_default().to_ascii_lowercase();
-    if body.starts_with(b"?xml-stylesheet") || body.starts_with(b"!ENTITY") || body.starts_with(b"!--#") || body.starts_with(b"!--[if") {
+    if body.starts_with(b"?xml-stylesheet")
+        || body.starts_with(b"!ENTITY")
+        || body.starts_with(b"!--#")
+        || body.starts_with(b"!--[if")
+    {
         return found.note(Predicate::HtmlActiveTag, at);
     }
     if name.is_empty() || !name.first().is_some_and(u8::is_ascii_alphabetic) {
@@ -66,22 +189,64 @@ fn judge(tag: &[u8], at: usize, found: &mut Found) {
         return found.note(Predicate::HtmlScript, at);
     }
     let plain = name.rsplit(|b| *b == b':').next().unwrap_or_default();
-    if touches && ACTIVE.iter().any(|a| a.as_bytes() == plain || a.as_bytes() == name) && !tag.starts_with(b"/") {
+    if touches
+        && ACTIVE
+            .iter()
+            .any(|a| a.as_bytes() == plain || a.as_bytes() == name)
+        && !tag.starts_with(b"/")
+    {
         found.note(Predicate::HtmlActiveTag, at);
     }
-    let attributes = body.get(width..).unwrap_or_default();
-    if attributes.is_empty() {
+    let values = body.get(width..).unwrap_or_default();
+    if values.is_empty() {
         return;
     }
-    if handler(attributes, false).is_some() {
+    let sends = [&b"form"[..], b"marquee", b"button", b"input"].contains(&plain);
+    if sends && touches && memchr::memchr(b'=', values).is_some() {
+        found.note(Predicate::HtmlActiveTag, at);
+    }
+    attributes(values, at, found);
+}
+
+/// Schemes that run or load what follows them, without blanks.
+const SCHEMES: [&str; 11] = [
+    "javascript:",
+    "vbscript:",
+    "livescript:",
+    "mocha:",
+    "data:text/html",
+    "data:image/svg",
+    "data:application/x",
+    "data:text/javascript",
+    "mhtml:",
+    "data:,",
+    "srcdoc=",
+];
+
+/// Style that runs or loads something.
+const STYLES: [&str; 9] = [
+    "expression(",
+    "-moz-binding",
+    "behavior:",
+    "behaviour:",
+    "-o-link",
+    "url(javascript",
+    "@import",
+    "image-set(",
+    "animation-name",
+];
+
+/// What a tag's attributes do.
+fn attributes(values: &[u8], at: usize, found: &mut Found) {
+    if handler(values, false).is_some() {
         found.note(Predicate::HtmlHandler, at);
     }
-    let squeezed = squeeze(attributes);
+    let squeezed = squeeze(values);
     let has = |word: &str| memchr::memmem::find(&squeezed, word.as_bytes()).is_some();
-    if ["javascript:", "vbscript:", "livescript:", "mocha:", "data:text/html", "data:image/svg", "data:application/x", "data:text/javascript", "mhtml:", "data:,"].iter().any(|w| has(w)) || has("srcdoc=") {
+    if SCHEMES.iter().any(|w| has(w)) {
         found.note(Predicate::HtmlScriptUrl, at);
     }
-    if has("style=") && ["expression(", "-moz-binding", "behavior:", "behaviour:", "-o-link", "url(javascript", "@import", "image-set(", "animation-name"].iter().any(|w| has(w)) {
+    if has("style=") && STYLES.iter().any(|w| has(w)) {
         found.note(Predicate::HtmlStyle, at);
     }
 }
@@ -110,14 +275,33 @@ fn handler(text: &[u8], known: bool) -> Option<usize> {
         let rest = text.get(at..).unwrap_or_default();
         let second = matches!(rest.get(1), Some(b'n' | b'N'));
         let before = at.checked_sub(1).and_then(|i| text.get(i));
-        if !second || before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'?' | b'&')) {
+        if !second
+            || before.is_some_and(|b| {
+                b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'?' | b'&')
+            })
+        {
             continue;
         }
-        let word: Vec<u8> = rest.iter().skip(2).take(24).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).map(u8::to_ascii_lowercase).collect();
+        let word: Vec<u8> = rest
+            .iter()
+            .skip(2)
+            .take(24)
+            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            .map(u8::to_ascii_lowercase)
+            .collect();
         let after = rest.get(2 + word.len()..).unwrap_or_default();
         let gap = after.iter().take(10).position(|b| *b == b'=');
-        let clean = gap.is_some_and(|g| after.get(..g).unwrap_or_default().iter().all(|b| !b.is_ascii_alphanumeric() || g <= 3));
-        let event = EVENT_STEMS.iter().any(|stem| word.starts_with(stem.as_bytes())) || word == b"x";
+        let clean = gap.is_some_and(|g| {
+            after
+                .get(..g)
+                .unwrap_or_default()
+                .iter()
+                .all(|b| !b.is_ascii_alphanumeric() || g <= 3)
+        });
+        let event = EVENT_STEMS
+            .iter()
+            .any(|stem| word.starts_with(stem.as_bytes()))
+            || word == b"x";
         if clean && (event || !known && word.len() >= 3) {
             return Some(at);
         }
@@ -127,12 +311,24 @@ fn handler(text: &[u8], known: bool) -> Option<usize> {
 
 /// A quote that is closed and an event handler after it: the value leaves an attribute, without a tag of its own.
 pub(super) fn find_attribute(text: &[u8], found: &mut Found) {
-    let Some(at) = handler(text, true) else { return };
+    let Some(at) = handler(text, true) else {
+        return;
+    };
     let before = text.get(..at).unwrap_or_default();
     let after = text.get(at..).unwrap_or_default();
-    let value = memchr::memchr(b'=', after).and_then(|i| after.get(i + 1..)).unwrap_or_default();
-    let runs = value.iter().take(60).any(|b| matches!(b, b'(' | b'`' | b'&')) || value.trim_ascii_start().starts_with(b"\"") || memchr::memmem::find(value, b"script:").is_some();
-    let left = before.iter().any(|b| matches!(b, b'"' | b'\'' | b'`' | b'>')) || at == 0;
+    let value = memchr::memchr(b'=', after)
+        .and_then(|i| after.get(i + 1..))
+        .unwrap_or_default();
+    let runs = value
+        .iter()
+        .take(60)
+        .any(|b| matches!(b, b'(' | b'`' | b'&'))
+        || value.trim_ascii_start().starts_with(b"\"")
+        || memchr::memmem::find(value, b"script:").is_some();
+    let left = before
+        .iter()
+        .any(|b| matches!(b, b'"' | b'\'' | b'`' | b'>'))
+        || at == 0;
     if runs && left {
         found.note(Predicate::HtmlAttribute, at);
     }
@@ -152,8 +348,16 @@ mod tests {
     #[test]
     fn markup_that_runs_is_found() {
         for text in [
-            "<script>x()</script>", "<ScRiPt/src=//h>", "<img src=x onerror=f()>", "<a href='java\tscript:f()'>x</a>", "<svg/onload=f()>",
-            "<p style=\"width:expression(f())\">", "\" onmouseover=\"f()", "<iframe srcdoc='<b>'>", "<b/onclick\n=\nf()>", "<details ontoggle=f()>",
+            "<script>x()</script>",
+            "<ScRiPt/src=//h>",
+            "<img src=x onerror=f()>",
+            "<a href='java\tscript:f()'>x</a>",
+            "<svg/onload=f()>",
+            "<p style=\"width:expression(f())\">",
+            "\" onmouseover=\"f()",
+            "<iframe srcdoc='<b>'>",
+            "<b/onclick\n=\nf()>",
+            "<details ontoggle=f()>",
         ] {
             assert!(!found(text).is_empty(), "{text}");
         }
@@ -162,9 +366,17 @@ mod tests {
     #[test]
     fn markup_that_shows_is_left_alone() {
         for text in [
-            "<p>Hello <b>you</b></p>", "<a href=\"https://example.com/?a=1\">x</a>", "<img src=\"a.png\" alt=\"on the hill\">", "a < b and c > d",
-            "<h2>Agenda</h2><ol><li>one</li></ol>", "<jack> online = true", "the onset=2024 of \"it\"", "Vec<_> and <T: Copy>", "<me@example.com>",
-            "turn it on=yes", "<template><div>{{ msg }}</div></template>",
+            "<p>Hello <b>you</b></p>",
+            "<a href=\"https://example.com/?a=1\">x</a>",
+            "<img src=\"a.png\" alt=\"on the hill\">",
+            "a < b and c > d",
+            "<h2>Agenda</h2><ol><li>one</li></ol>",
+            "<jack> online = true",
+            "the onset=2024 of \"it\"",
+            "Vec<_> and <T: Copy>",
+            "<me@example.com>",
+            "turn it on=yes",
+            "<template><div>{{ msg }}</div></template>",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

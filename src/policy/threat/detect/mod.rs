@@ -4,6 +4,7 @@ mod address;
 mod html;
 mod script;
 mod sql;
+mod sql_statement;
 mod sql_tokens;
 mod structure;
 
@@ -13,15 +14,35 @@ use super::predicate::Found;
 
 pub(super) use structure::{GRAPHQL_BATCH_MAX, doctype, graphql, is_graphql, key, path};
 
-/// Bytes of a value the tokenisers read; literals and patterns read all of it.
+/// Bytes of a value the address and path detectors read; literals and patterns read all of it.
 const VALUE_BYTES_MAX: usize = 16_384;
 
+/// Bytes the SQL tokeniser reads at once; a longer value is read window by window.
+const WINDOW_BYTES: usize = 2_048;
+
+/// Bytes by which windows overlap: more than any injection needs to show itself.
+const OVERLAP_BYTES: usize = 512;
+
 /// Runs the detectors a value's bytes call for.
-pub(super) fn value(text: &[u8], classes: u16, context: Context, name: Option<&[u8]>, found: &mut Found) {
-    let head = text.get(..text.len().min(VALUE_BYTES_MAX)).unwrap_or_default();
+pub(super) fn value(
+    text: &[u8],
+    classes: u16,
+    context: Context,
+    name: Option<&[u8]>,
+    found: &mut Found,
+) {
+    let head = text
+        .get(..text.len().min(VALUE_BYTES_MAX))
+        .unwrap_or_default();
     let has = |class: u16| classes & class != 0;
-    if has(bytes::QUOTE | bytes::BRACKET | bytes::SIGN) || has(bytes::BLANK) && has(bytes::DIGIT | bytes::LINE) {
-        sql::find(head, found);
+    if has(bytes::QUOTE | bytes::BRACKET | bytes::SIGN)
+        || has(bytes::BLANK) && (has(bytes::DIGIT | bytes::LINE) || text.len() < 64)
+    {
+        if text.len() <= WINDOW_BYTES {
+            sql::find(text, found);
+        } else {
+            windows(&condensed(text), |window| sql::find(window, found));
+        }
     }
     if has(bytes::ANGLE) {
         html::find(text, found);
@@ -32,8 +53,57 @@ pub(super) fn value(text: &[u8], classes: u16, context: Context, name: Option<&[
     if text.contains(&b':') || text.starts_with(b"//") {
         script::find(head, found);
     }
-    structure::climb(head, found);
+    structure::climb(
+        head,
+        context == Context::Segment || context == Context::FileName,
+        found,
+    );
     if context != Context::UserAgent {
         address::find(head, context, name, found);
+    }
+}
+
+/// A long text without what only pads it: comments, and long runs of blanks or of one byte.
+fn condensed(text: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::with_capacity(text.len());
+    let mut run = 0_usize;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        if byte == b'/' && text.get(at + 1) == Some(&b'*') && text.get(at + 2) != Some(&b'!') {
+            if let Some(end) = text
+                .get(at + 2..)
+                .and_then(|rest| memchr::memmem::find(rest, b"*/"))
+            {
+                out.push(b' ');
+                at += end + 4;
+                continue;
+            }
+        }
+        run = if out.last() == Some(&byte) {
+            run + 1
+        } else {
+            0
+        };
+        let most = if byte <= b' ' { 0 } else { 8 };
+        if run <= most {
+            out.push(byte);
+        }
+        at += 1;
+    }
+    out
+}
+
+/// Calls for every window of a text.
+fn windows(text: &[u8], mut read: impl FnMut(&[u8])) {
+    let mut from = 0;
+    loop {
+        read(
+            text.get(from..text.len().min(from + WINDOW_BYTES))
+                .unwrap_or_default(),
+        );
+        if from + WINDOW_BYTES >= text.len() {
+            return;
+        }
+        from += WINDOW_BYTES - OVERLAP_BYTES;
     }
 }

@@ -3,17 +3,35 @@
 use crate::policy::threat::predicate::{Found, Predicate};
 
 /// Schemes that run what follows them.
-const SCHEMES: &[&[u8]] = &[b"javascript:", b"vbscript:", b"livescript:", b"data:text/html", b"data:text/javascript", b"data:image/svg+xml"];
+const SCHEMES: &[&[u8]] = &[
+    b"javascript:",
+    b"vbscript:",
+    b"livescript:",
+    b"data:text/html",
+    b"data:text/javascript",
+    b"data:image/svg+xml",
+];
 
 pub(super) fn find(text: &[u8], found: &mut Found) {
     // Browsers skip blanks and control characters inside a scheme.
     let mut squeezed = Vec::with_capacity(text.len().min(2_048));
-    squeezed.extend(text.iter().take(2_048).filter(|b| !matches!(b, b'\t' | b'\n' | b'\r' | 0)).map(u8::to_ascii_lowercase));
+    squeezed.extend(
+        text.iter()
+            .take(2_048)
+            .filter(|b| !matches!(b, b'\t' | b'\n' | b'\r' | 0))
+            .map(u8::to_ascii_lowercase),
+    );
     for scheme in SCHEMES {
-        let Some(at) = memchr::memmem::find(&squeezed, scheme) else { continue };
+        let Some(at) = memchr::memmem::find(&squeezed, scheme) else {
+            continue;
+        };
         let after = squeezed.get(at + scheme.len()..).unwrap_or_default();
         let spaced = after.first() == Some(&b' ') && at > 0;
-        let runs = after.iter().take(120).any(|b| matches!(b, b'(' | b'`' | b'<' | b'%' | b'[' | b';' | b',')) || after.starts_with(b"//");
+        let runs = after
+            .iter()
+            .take(120)
+            .any(|b| matches!(b, b'(' | b'`' | b'<' | b'%' | b'[' | b';' | b','))
+            || after.starts_with(b"//");
         if runs && !spaced {
             found.note(Predicate::HtmlScriptUrl, 0);
         }

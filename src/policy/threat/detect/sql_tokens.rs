@@ -1,14 +1,17 @@
 //! SQL's tokens, of every dialect at once, from text that may start inside a string.
 
 /// Tokens read of one value.
-pub(super) const TOKENS_MAX: usize = 96;
+pub(super) const TOKENS_MAX: usize = 1_024;
 
 /// What a token is, as far as injections care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Number,
     /// A string; false when it is still open at the end of the text.
-    Text { closed: bool, empty: bool },
+    Text {
+        closed: bool,
+        empty: bool,
+    },
     /// `@x`, `@@x`, `:x`, `?`
     Variable,
     /// A word right before a bracket.
@@ -18,14 +21,18 @@ pub(super) enum Kind {
     Logic,
     Not,
     /// Comparisons, in signs and words.
-    Compare { word: bool },
+    Compare {
+        word: bool,
+    },
     Arithmetic,
     Union,
     Select,
     From,
     Keyword,
     /// What is in it after its mark is blank.
-    Comment { empty: bool },
+    Comment {
+        empty: bool,
+    },
     Semicolon,
     Open,
     Close,
@@ -42,7 +49,10 @@ impl Kind {
 
     /// A value that is not a bare word.
     pub(super) fn is_value(self) -> bool {
-        matches!(self, Self::Number | Self::Text { .. } | Self::Variable | Self::Call)
+        matches!(
+            self,
+            Self::Number | Self::Text { .. } | Self::Variable | Self::Call
+        )
     }
 }
 
@@ -56,7 +66,11 @@ pub(super) struct Token {
 
 /// Reads tokens; `inside` is the quote the text is taken to start within.
 pub(super) fn read(text: &[u8], inside: Option<u8>) -> Vec<Token> {
-    let mut reader = Reader { text, at: 0, out: Vec::with_capacity(16) };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        out: Vec::with_capacity(16),
+    };
     if let Some(quote) = inside {
         reader.text_literal(quote, 0);
     }
@@ -64,6 +78,51 @@ pub(super) fn read(text: &[u8], inside: Option<u8>) -> Vec<Token> {
         reader.step();
     }
     reader.out
+}
+
+/// The kind at a position.
+pub(super) fn kind(tokens: &[Token], at: usize) -> Option<Kind> {
+    tokens.get(at).map(|t| t.kind)
+}
+
+/// The byte at which the token at a position starts.
+pub(super) fn place(tokens: &[Token], at: usize) -> usize {
+    tokens.get(at).map_or(0, |t| t.at)
+}
+
+/// The text of the token at a position.
+pub(super) fn word_text<'t>(text: &'t [u8], tokens: &[Token], at: usize) -> &'t [u8] {
+    tokens
+        .get(at)
+        .and_then(|t| text.get(t.at..t.end))
+        .unwrap_or_default()
+}
+
+/// Whether the token at a position is one of these words, in any case.
+pub(super) fn word_is(text: &[u8], tokens: &[Token], at: usize, words: &[&str]) -> bool {
+    let word = tokens
+        .get(at)
+        .and_then(|t| text.get(t.at..t.end))
+        .unwrap_or_default();
+    words
+        .iter()
+        .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
+}
+
+/// The position after the bracket that closes the one at `open`.
+pub(super) fn call_end(tokens: &[Token], open: usize) -> usize {
+    let mut depth = 0_u32;
+    for (at, token) in tokens.iter().enumerate().skip(open) {
+        match token.kind {
+            Kind::Open => depth += 1,
+            Kind::Close => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    tokens.len()
 }
 
 struct Reader<'t> {
@@ -82,37 +141,65 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, kind: Kind, width: usize) {
-        self.out.push(Token { kind, at: self.at, end: self.at + width });
+        self.out.push(Token {
+            kind,
+            at: self.at,
+            end: self.at + width,
+        });
         self.at += width;
     }
 
     fn step(&mut self) {
         match (self.peek(0), self.peek(1)) {
             (0..=b' ' | 0xa0, _) => self.at += 1,
-            (b'-', b'-') if matches!(self.peek(2), 0..=b' ' | b'+' | b'-' | b'\'' | b'"') => self.comment(2),
+            (b'-', b'-') if matches!(self.peek(2), 0..=b' ' | b'+' | b'-' | b'\'' | b'"') => {
+                self.comment(2)
+            }
             (b'#', _) => self.comment(1),
             (b'/', b'*') => self.block(),
             (b'*', b'/') => self.at += 2,
             (quote @ (b'\'' | b'"'), _) => self.text_literal(quote, 1),
             (b'`', _) => {
-                let width = self.rest().iter().skip(1).position(|b| *b == b'`').map_or(self.rest().len(), |i| i + 2);
+                let width = self
+                    .rest()
+                    .iter()
+                    .skip(1)
+                    .position(|b| *b == b'`')
+                    .map_or_else(|| self.rest().len(), |i| i + 2);
                 self.push(Kind::Word, width);
             }
             (b'0'..=b'9', _) | (b'.', b'0'..=b'9') => {
-                let width = self.rest().iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'.').count();
-                let digits = self.rest().iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+                let width = self
+                    .rest()
+                    .iter()
+                    .take_while(|b| b.is_ascii_alphanumeric() || **b == b'.')
+                    .count();
+                let digits = self
+                    .rest()
+                    .iter()
+                    .take_while(|b| b.is_ascii_digit() || **b == b'.')
+                    .count();
                 let number = is_number(self.rest().get(..width).unwrap_or_default());
                 // `1or 1`: the number ends where a word begins.
-                if number { self.push(Kind::Number, width) } else { self.digits_then_word(digits, width) }
+                if number {
+                    self.push(Kind::Number, width)
+                } else {
+                    self.digits_then_word(digits, width)
+                }
             }
             (b'@', _) => {
                 let width = self.rest().iter().take_while(|b| **b == b'@').count();
                 let name = self.text.get(self.at + width..).unwrap_or_default();
                 let quoted = matches!(name.first(), Some(b'\'' | b'"' | b'`'));
                 let length = if quoted {
-                    name.iter().skip(1).position(|b| Some(b) == name.first()).map_or(name.len(), |i| i + 2)
+                    name.iter()
+                        .skip(1)
+                        .position(|b| Some(b) == name.first())
+                        .map_or(name.len(), |i| i + 2)
                 } else {
-                    name.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'$').count()
+                    name.iter()
+                        .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'$')
+                        .count()
                 };
                 self.push(Kind::Variable, width + length);
             }
@@ -122,8 +209,23 @@ impl Reader<'_> {
     }
 
     fn digits_then_word(&mut self, digits: usize, width: usize) {
-        let word = self.text.get(self.at + digits..self.at + width).unwrap_or_default();
-        let splits = matches!(word_kind(word), Kind::Logic | Kind::Union | Kind::Compare { .. });
+        let mut digits = digits;
+        let mut word = self
+            .text
+            .get(self.at + digits..self.at + width)
+            .unwrap_or_default();
+        // `1e0union`: an exponent, then a word.
+        if let [b'e' | b'E', rest @ ..] = word {
+            let exponent = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+            if exponent > 0 || rest.is_empty() {
+                digits += exponent + 1;
+                word = rest.get(exponent..).unwrap_or_default();
+            }
+        }
+        let splits = matches!(
+            word_kind(word),
+            Kind::Logic | Kind::Union | Kind::Compare { .. } | Kind::From | Kind::Select
+        );
         if splits {
             self.push(Kind::Number, digits);
         } else {
@@ -134,18 +236,34 @@ impl Reader<'_> {
     fn sign(&mut self) {
         let (kind, width) = match (self.peek(0), self.peek(1)) {
             (b'&', b'&') | (b'|', b'|') => (Kind::Logic, 2),
-            (b'<', b'=') | (b'>', b'=') | (b'<', b'>') | (b'!', b'=') | (b'=', b'=') | (b':', b'=') => {
-                (Kind::Compare { word: false }, if self.peek(2) == b'>' { 3 } else { 2 })
-            }
+            (b'<', b'=')
+            | (b'>', b'=')
+            | (b'<', b'>')
+            | (b'!', b'=')
+            | (b'=', b'=')
+            | (b':', b'=') => (
+                Kind::Compare { word: false },
+                if self.peek(2) == b'>' { 3 } else { 2 },
+            ),
             (b'=' | b'<' | b'>', _) => (Kind::Compare { word: false }, 1),
             (b'!', _) => (Kind::Not, 1),
             (b'*', _) => (Kind::Star, 1),
             (b'+' | b'-' | b'/' | b'%' | b'^' | b'|' | b'&' | b'~', _) => (Kind::Arithmetic, 1),
             (b'(', _) => (Kind::Open, 1),
-            (b')', _) => (Kind::Close, 1),
+            (b')' | b'}', _) => (Kind::Close, 1),
             (b',', _) => (Kind::Comma, 1),
             (b';', _) => (Kind::Semicolon, 1),
             (b'.', _) => (Kind::Dot, 1),
+            // `{x 1}` is 1 in one dialect.
+            (b'{', _) => {
+                let name = self
+                    .rest()
+                    .iter()
+                    .skip(1)
+                    .take_while(|b| b.is_ascii_alphanumeric())
+                    .count();
+                (Kind::Open, 1 + name)
+            }
             (b'?', _) => (Kind::Variable, 1),
             _ => (Kind::Other, 1),
         };
@@ -153,7 +271,14 @@ impl Reader<'_> {
     }
 
     fn word(&mut self) {
-        let width = self.rest().iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || **b >= 0x80 && **b != 0xa0).count().max(1);
+        let width = self
+            .rest()
+            .iter()
+            .take_while(|b| {
+                b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || **b >= 0x80 && **b != 0xa0
+            })
+            .count()
+            .max(1);
         let word = self.rest().get(..width).unwrap_or_default();
         let mut kind = word_kind(word);
         if kind == Kind::Word {
@@ -170,7 +295,9 @@ impl Reader<'_> {
         let rest = self.rest();
         let width = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         let content = rest.get(mark..width).unwrap_or_default();
-        let empty = content.iter().all(|b| matches!(b, 0..=b' ' | b'-' | b'+' | b';'));
+        let empty = content
+            .iter()
+            .all(|b| matches!(b, 0..=b' ' | b'-' | b'+' | b';'));
         self.push(Kind::Comment { empty }, width);
     }
 
@@ -178,14 +305,22 @@ impl Reader<'_> {
     fn block(&mut self) {
         let rest = self.rest();
         if rest.get(2) == Some(&b'!') {
-            let digits = rest.iter().skip(3).take_while(|b| b.is_ascii_digit()).count();
+            let digits = rest
+                .iter()
+                .skip(3)
+                .take_while(|b| b.is_ascii_digit())
+                .count();
             self.at += 3 + digits;
             return;
         }
         match memchr::memmem::find(rest.get(2..).unwrap_or_default(), b"*/") {
             Some(i) => {
                 let ends = self.at + i + 4 >= self.text.trim_ascii_end().len();
-                if ends { self.push(Kind::Comment { empty: true }, i + 4) } else { self.at += i + 4 }
+                if ends {
+                    self.push(Kind::Comment { empty: true }, i + 4)
+                } else {
+                    self.at += i + 4
+                }
             }
             None => {
                 let empty = rest.get(2..).unwrap_or_default().iter().all(|b| *b <= b' ');
@@ -202,7 +337,14 @@ impl Reader<'_> {
         loop {
             match self.text.get(end).copied() {
                 None => {
-                    self.out.push(Token { kind: Kind::Text { closed: false, empty: end == from }, at: self.at, end });
+                    self.out.push(Token {
+                        kind: Kind::Text {
+                            closed: false,
+                            empty: end == from,
+                        },
+                        at: self.at,
+                        end,
+                    });
                     self.at = end;
                     return;
                 }
@@ -212,7 +354,14 @@ impl Reader<'_> {
                         end += 2;
                         continue;
                     }
-                    self.out.push(Token { kind: Kind::Text { closed: true, empty: end == from }, at: self.at, end: end + 1 });
+                    self.out.push(Token {
+                        kind: Kind::Text {
+                            closed: true,
+                            empty: end == from,
+                        },
+                        at: self.at,
+                        end: end + 1,
+                    });
                     self.at = end + 1;
                     return;
                 }
@@ -227,7 +376,10 @@ fn is_number(text: &[u8]) -> bool {
         [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
         [b'0', b'b' | b'B', digits @ ..] => digits.iter().all(|b| matches!(b, b'0' | b'1')),
         _ => {
-            let digits = text.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+            let digits = text
+                .iter()
+                .take_while(|b| b.is_ascii_digit() || **b == b'.')
+                .count();
             let exponent = matches!(text.get(digits), Some(b'e' | b'E'));
             digits == text.len() || exponent && text.iter().skip(digits + 1).all(u8::is_ascii_digit)
         }
@@ -245,16 +397,19 @@ fn word_kind(word: &[u8]) -> Kind {
     match lower.get(..word.len()).unwrap_or_default() {
         b"and" | b"or" | b"xor" => Kind::Logic,
         b"not" => Kind::Not,
-        b"like" | b"rlike" | b"regexp" | b"between" | b"in" | b"is" | b"glob" | b"ilike" | b"sounds" => Kind::Compare { word: true },
+        b"like" | b"rlike" | b"regexp" | b"between" | b"in" | b"is" | b"glob" | b"ilike"
+        | b"sounds" => Kind::Compare { word: true },
         b"null" | b"true" | b"false" => Kind::Number,
         b"div" | b"mod" | b"collate" => Kind::Arithmetic,
         b"union" | b"intersect" | b"except" | b"minus" => Kind::Union,
         b"select" => Kind::Select,
         b"from" => Kind::From,
-        b"where" | b"group" | b"order" | b"having" | b"limit" | b"into" | b"set" | b"values" | b"insert" | b"update"
-        | b"delete" | b"drop" | b"create" | b"alter" | b"exec" | b"execute" | b"declare" | b"truncate" | b"table"
-        | b"waitfor" | b"shutdown" | b"all" | b"distinct" | b"top" | b"case" | b"when" | b"procedure" | b"use" | b"by"
-        | b"begin" | b"join" | b"exists" | b"binary" | b"handler" | b"rename" | b"merge" | b"call" | b"offset" => Kind::Keyword,
+        b"where" | b"group" | b"order" | b"having" | b"limit" | b"into" | b"set" | b"values"
+        | b"insert" | b"update" | b"delete" | b"drop" | b"create" | b"alter" | b"exec"
+        | b"execute" | b"declare" | b"truncate" | b"table" | b"waitfor" | b"shutdown" | b"all"
+        | b"distinct" | b"top" | b"case" | b"when" | b"procedure" | b"use" | b"by" | b"begin"
+        | b"join" | b"exists" | b"binary" | b"handler" | b"rename" | b"merge" | b"call"
+        | b"offset" => Kind::Keyword,
         _ => Kind::Word,
     }
 }
@@ -266,10 +421,23 @@ mod tests {
 
     #[test]
     fn a_text_can_start_inside_a_string() {
-        let kinds: Vec<Kind> = read(b"x' or 1=1 -- ", Some(b'\'')).iter().map(|t| t.kind).collect();
+        let kinds: Vec<Kind> = read(b"x' or 1=1 -- ", Some(b'\''))
+            .iter()
+            .map(|t| t.kind)
+            .collect();
         assert_eq!(
             kinds,
-            [Kind::Text { closed: true, empty: false }, Kind::Logic, Kind::Number, Kind::Compare { word: false }, Kind::Number, Kind::Comment { empty: true }]
+            [
+                Kind::Text {
+                    closed: true,
+                    empty: false
+                },
+                Kind::Logic,
+                Kind::Number,
+                Kind::Compare { word: false },
+                Kind::Number,
+                Kind::Comment { empty: true }
+            ]
         );
     }
 

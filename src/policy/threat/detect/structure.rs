@@ -10,11 +10,10 @@ const GRAPHQL_ALIASES_MAX: usize = 15;
 const GRAPHQL_DEPTH_MAX: usize = 10;
 const GRAPHQL_DIRECTIVES_MAX: usize = 50;
 
-/// `..` steps that a value takes towards the root.
-pub(super) fn climb(text: &[u8], found: &mut Found) {
+/// `..` steps that a value takes towards the root; one suffices in the name of a file.
+pub(super) fn climb(text: &[u8], named: bool, found: &mut Found) {
     let (steps, at) = steps(text);
-    let alone = steps == 1 && text.len() < 256 && (text.starts_with(b"../") || text.starts_with(b"..\\") || text.starts_with(b"/..") || text.starts_with(b"\\..")) && !text.contains(&b' ');
-    if steps >= 2 || alone {
+    if steps >= if named { 1 } else { 2 } {
         found.note(Predicate::PathClimbs, at);
     }
 }
@@ -32,9 +31,19 @@ fn steps(text: &[u8]) -> (usize, usize) {
     let mut first = 0;
     for at in memchr::memmem::find_iter(text, b"..").take(256) {
         let before = at.checked_sub(1).and_then(|i| text.get(i));
-        let opens = before.is_none_or(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'*' | b'[' | b'_'));
+        let opens = before
+            .is_none_or(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'*' | b'[' | b'_'));
         let after = text.get(at + 2);
-        let closes = matches!(after, Some(b'/' | b'\\')) || after == Some(&b';') && text.get(at + 3) == Some(&b'/') || after.is_none() && count > 0;
+        let rest = text.get(at + 2..).unwrap_or_default();
+        // Bytes of no character, or an escape no decoder knows: some server takes them for a separator.
+        let noise = matches!(
+            rest,
+            [0xc0 | 0xc1 | 0xfe | 0xff, ..] | [0xef, 0xbf, 0xbd, ..] | [b'%', ..]
+        );
+        let closes = noise
+            || matches!(after, Some(b'/' | b'\\'))
+            || after == Some(&b';') && text.get(at + 3) == Some(&b'/')
+            || after.is_none() && count > 0;
         if opens && closes {
             first = if count == 0 { at } else { first };
             count += 1;
@@ -47,17 +56,50 @@ fn steps(text: &[u8]) -> (usize, usize) {
 pub(in crate::policy::threat) fn key(name: &[u8], found: &mut Found) {
     let lower = name.to_ascii_lowercase();
     let operators: [&[u8]; 22] = [
-        b"$ne", b"$gt", b"$gte", b"$lt", b"$lte", b"$eq", b"$in", b"$nin", b"$or", b"$and", b"$not", b"$nor", b"$exists", b"$regex", b"$where",
-        b"$expr", b"$function", b"$jsonschema", b"$type", b"$mod", b"$all", b"$elemmatch",
+        b"$ne",
+        b"$gt",
+        b"$gte",
+        b"$lt",
+        b"$lte",
+        b"$eq",
+        b"$in",
+        b"$nin",
+        b"$or",
+        b"$and",
+        b"$not",
+        b"$nor",
+        b"$exists",
+        b"$regex",
+        b"$where",
+        b"$expr",
+        b"$function",
+        b"$jsonschema",
+        b"$type",
+        b"$mod",
+        b"$all",
+        b"$elemmatch",
     ];
-    let bracketed = memchr::memmem::find(&lower, b"[$").map(|i| lower.get(i + 1..).unwrap_or_default());
+    let bracketed =
+        memchr::memmem::find(&lower, b"[$").map(|i| lower.get(i + 1..).unwrap_or_default());
     let bare = bracketed.unwrap_or(&lower);
-    let word = bare.get(..1 + bare.iter().skip(1).take_while(|b| b.is_ascii_alphabetic()).count()).unwrap_or_default();
+    let word = bare
+        .get(
+            ..1 + bare
+                .iter()
+                .skip(1)
+                .take_while(|b| b.is_ascii_alphabetic())
+                .count(),
+        )
+        .unwrap_or_default();
     if operators.contains(&word) {
         found.note(Predicate::OperatorKey, 0);
     }
     let has = |part: &[u8]| memchr::memmem::find(&lower, part).is_some();
-    if has(b"__proto__") || has(b"constructor.prototype") || has(b"constructor[prototype") || has(b"prototype.constructor") {
+    if has(b"__proto__")
+        || has(b"constructor.prototype")
+        || has(b"constructor[prototype")
+        || has(b"prototype.constructor")
+    {
         found.note(Predicate::PrototypeKey, 0);
     }
 }
@@ -65,13 +107,22 @@ pub(in crate::policy::threat) fn key(name: &[u8], found: &mut Found) {
 /// Whether a text reads as a GraphQL document.
 pub(in crate::policy::threat) fn is_graphql(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
-    let word = |w: &[u8]| text.strip_prefix(w).is_some_and(|rest| rest.first().is_some_and(|b| matches!(b, b' ' | b'{' | b'(' | b'\n' | b'\t')) && rest.contains(&b'{'));
+    let word = |w: &[u8]| {
+        text.strip_prefix(w).is_some_and(|rest| {
+            rest.first()
+                .is_some_and(|b| matches!(b, b' ' | b'{' | b'(' | b'\n' | b'\t'))
+                && rest.contains(&b'{')
+        })
+    };
     word(b"query") || word(b"mutation") || word(b"subscription") || word(b"fragment")
 }
 
 /// A GraphQL document's depth, aliases, directives and introspection. Its tokens are like Cypher's.
 pub(in crate::policy::threat) fn graphql(text: &[u8], found: &mut Found) {
-    let list = cypher::tokens(text.get(..text.len().min(cypher::TEXT_BYTES_MAX)).unwrap_or_default());
+    let list = cypher::tokens(
+        text.get(..text.len().min(cypher::TEXT_BYTES_MAX))
+            .unwrap_or_default(),
+    );
     let (mut depth, mut round, mut aliases, mut directives) = (0_usize, 0_usize, 0_usize, 0_usize);
     for (index, token) in list.list.iter().enumerate() {
         match token.kind {
@@ -86,13 +137,18 @@ pub(in crate::policy::threat) fn graphql(text: &[u8], found: &mut Found) {
             Cypher::Sign(b')') => round = round.saturating_sub(1),
             Cypher::Sign(b'@') => directives += 1,
             Cypher::Sign(b':') if round == 0 && depth > 0 => aliases += 1,
-            Cypher::Word if depth <= 3 && matches!(token.of(text), b"__schema" | b"__type") && !list.is_sign(index + 1, b':') => {
+            Cypher::Word
+                if depth <= 3
+                    && matches!(token.of(text), b"__schema" | b"__type")
+                    && !list.is_sign(index + 1, b':') =>
+            {
                 found.note(Predicate::GraphqlIntrospection, token.start as usize);
             }
             _ => {}
         }
     }
-    if aliases > GRAPHQL_ALIASES_MAX || directives > GRAPHQL_DIRECTIVES_MAX || circular(text, &list) {
+    if aliases > GRAPHQL_ALIASES_MAX || directives > GRAPHQL_DIRECTIVES_MAX || circular(text, &list)
+    {
         found.note(Predicate::GraphqlAliases, 0);
     }
 }
@@ -102,34 +158,60 @@ fn circular(text: &[u8], list: &cypher::Tokens) -> bool {
     let mut spreads: Vec<(&[u8], &[u8])> = Vec::new();
     let mut inside: Option<&[u8]> = None;
     for (index, token) in list.list.iter().enumerate().take(4_096) {
-        let next = list.at(index + 1).filter(|t| t.kind == Cypher::Word).map(|t| t.of(text));
+        let next = list
+            .at(index + 1)
+            .filter(|t| t.kind == Cypher::Word)
+            .map(|t| t.of(text));
         if token.kind == Cypher::Word && token.of(text) == b"fragment" {
             inside = next;
         }
-        let spread = token.kind == Cypher::Sign(b'.') && index >= 2 && list.is_sign(index - 1, b'.') && list.is_sign(index - 2, b'.');
+        let spread = token.kind == Cypher::Sign(b'.')
+            && index >= 2
+            && list.is_sign(index - 1, b'.')
+            && list.is_sign(index - 2, b'.');
         if let (true, Some(from), Some(to), true) = (spread, inside, next, spreads.len() < 64) {
             spreads.push((from, to));
         }
     }
-    spreads.iter().any(|(from, to)| from == to || spreads.contains(&(*to, *from)))
+    spreads
+        .iter()
+        .any(|(from, to)| from == to || spreads.contains(&(*to, *from)))
 }
 
 /// Where a document declares entities or a type other than HTML's, or an encoding that hides them.
 pub(in crate::policy::threat) fn doctype(text: &[u8]) -> Option<usize> {
-    let head = text.get(..text.len().min(65_536)).unwrap_or_default().to_ascii_lowercase();
-    for mark in [&b"<!entity"[..], b"<!element", b"<!attlist", b"xi:include", b"http://www.w3.org/2001/xinclude", b"+adwaiq", b"&xxe;"] {
+    let head = text
+        .get(..text.len().min(65_536))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    for mark in [
+        &b"<!entity"[..],
+        b"<!element",
+        b"<!attlist",
+        b"xi:include",
+        b"http://www.w3.org/2001/xinclude",
+        b"+adwaiq",
+        b"&xxe;",
+    ] {
         if let Some(at) = memchr::memmem::find(&head, mark) {
             return Some(at);
         }
     }
     let declared = memchr::memmem::find(&head, b"<!doctype").filter(|at| {
         let rest = head.get(at + 9..).unwrap_or_default().trim_ascii_start();
-        !(rest.starts_with(b"html>") || rest.starts_with(b"html public") || rest.starts_with(b"html system \"about"))
+        !(rest.starts_with(b"html>")
+            || rest.starts_with(b"html public")
+            || rest.starts_with(b"html system \"about"))
     });
     let encoding = memchr::memmem::find(&head, b"encoding=").filter(|at| {
         let name = head.get(at + 9..at + 24).unwrap_or_default();
         let name = name.get(1..).unwrap_or_default();
-        !(name.starts_with(b"utf-8") || name.starts_with(b"utf8") || name.starts_with(b"iso-8859") || name.starts_with(b"us-ascii") || name.starts_with(b"windows-") || name.starts_with(b"ascii"))
+        !(name.starts_with(b"utf-8")
+            || name.starts_with(b"utf8")
+            || name.starts_with(b"iso-8859")
+            || name.starts_with(b"us-ascii")
+            || name.starts_with(b"windows-")
+            || name.starts_with(b"ascii"))
     });
-    declared.or(encoding.filter(|at| head.starts_with(b"<?xml") && *at < 100))
+    declared.or_else(|| encoding.filter(|at| head.starts_with(b"<?xml") && *at < 100))
 }

@@ -41,8 +41,15 @@ pub(crate) struct Test {
 }
 
 /// Compiles every file; the errors of all of them come together.
-pub(crate) fn compile(files: &[RuleFile], disabled: &[Arc<str>]) -> Result<Vec<Rule>, Vec<Diagnostic>> {
-    let mut compiler = Compiler { file: "".into(), errors: Vec::new(), ids: HashSet::new() };
+pub(crate) fn compile(
+    files: &[RuleFile],
+    disabled: &[Arc<str>],
+) -> Result<Vec<Rule>, Vec<Diagnostic>> {
+    let mut compiler = Compiler {
+        file: "".into(),
+        errors: Vec::new(),
+        ids: HashSet::new(),
+    };
     let mut rules = Vec::new();
     for file in files {
         compiler.file = Arc::clone(&file.name);
@@ -51,7 +58,9 @@ pub(crate) fn compile(files: &[RuleFile], disabled: &[Arc<str>]) -> Result<Vec<R
             Ok(texts) => texts,
             Err(error) => {
                 let place = compiler.place(error.location());
-                compiler.errors.push(Diagnostic::error(place, "", first_line(&error.to_string())));
+                compiler
+                    .errors
+                    .push(Diagnostic::error(place, "", first_line(&error.to_string())));
                 continue;
             }
         };
@@ -64,8 +73,15 @@ pub(crate) fn compile(files: &[RuleFile], disabled: &[Arc<str>]) -> Result<Vec<R
             }
         }
     }
-    for id in disabled.iter().filter(|id| !compiler.ids.contains(id.as_ref())) {
-        let place = Place { file: "rules.disabled".into(), line: 0, column: 0 };
+    for id in disabled
+        .iter()
+        .filter(|id| !compiler.ids.contains(id.as_ref()))
+    {
+        let place = Place {
+            file: "rules.disabled".into(),
+            line: 0,
+            column: 0,
+        };
         let mut error = Diagnostic::error(place, "", format!("no such rule: {id}"));
         if let Some(near) = did_you_mean(id, compiler.ids.iter().map(String::as_str)) {
             error = error.hint(format!("did you mean `{near}`?"));
@@ -74,13 +90,26 @@ pub(crate) fn compile(files: &[RuleFile], disabled: &[Arc<str>]) -> Result<Vec<R
     }
     if rules.len() > RULES_MAX {
         let place = compiler.place(None);
-        compiler.errors.push(Diagnostic::error(place, "", format!("more than {RULES_MAX} rules: {}", rules.len())));
+        compiler.errors.push(Diagnostic::error(
+            place,
+            "",
+            format!("more than {RULES_MAX} rules: {}", rules.len()),
+        ));
     }
-    if compiler.errors.is_empty() { Ok(rules) } else { Err(compiler.errors) }
+    if compiler.errors.is_empty() {
+        Ok(rules)
+    } else {
+        Err(compiler.errors)
+    }
 }
 
 fn first_line(message: &str) -> String {
-    message.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+    message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 struct Compiler {
@@ -93,7 +122,11 @@ impl Compiler {
     fn place(&self, location: Option<Location>) -> Place {
         let part = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let (line, column) = location.map_or((0, 0), |l| (part(l.line()), part(l.column())));
-        Place { file: Arc::clone(&self.file), line, column }
+        Place {
+            file: Arc::clone(&self.file),
+            line,
+            column,
+        }
     }
 
     fn error<T>(&mut self, at: &Spanned<T>, path: String, reason: String, hint: Option<String>) {
@@ -105,37 +138,36 @@ impl Compiler {
     fn rule(&mut self, index: usize, text: &RuleText) -> Option<Rule> {
         let before = self.errors.len();
         let key = |name: &str| format!("[{index}].{name}");
-        let id = &text.id.value;
-        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            self.error(&text.id, key("id"), format!("must be lowercase words joined by dashes: {id}"), None);
-        } else if !self.ids.insert(id.clone()) {
-            self.error(&text.id, key("id"), format!("is taken by another rule: {id}"), None);
-        }
-        if !(text.confidence.value > 0.0 && text.confidence.value <= 1.0) {
-            self.error(&text.confidence, key("confidence"), format!("must be above 0 and at most 1: {}", text.confidence.value), None);
-        }
-        if text.tags.value.is_empty() {
-            self.error(&text.tags, key("tags"), "the first tag is the category and must be there".to_owned(), None);
-        }
-        let severity = self.word(&text.severity, key("severity"), &Severity::ALL.map(|s| (s.name(), s)));
-        let mode = text.mode.as_ref().map_or(Some(Mode::Enforce), |m| self.word(m, key("mode"), &Mode::ALL.map(|m| (m.name(), m))));
-        let mut mitigations = Mitigations::default();
-        for word in &text.mitigations {
-            if let Some(m) = self.word(word, key("mitigations"), &Mitigation::ALL.map(|m| (m.name(), m))) {
-                mitigations = mitigations.with(m);
-            }
-        }
+        self.identity(text, &key);
+        let severity = self.word(
+            &text.severity,
+            key("severity"),
+            &Severity::ALL.map(|s| (s.name(), s)),
+        );
+        let mode = text.mode.as_ref().map_or(Some(Mode::Enforce), |mode| {
+            self.word(mode, key("mode"), &Mode::ALL.map(|m| (m.name(), m)))
+        });
+        let known = Mitigation::ALL.map(|m| (m.name(), m));
+        let mitigations = text
+            .mitigations
+            .iter()
+            .filter_map(|word| self.word(word, key("mitigations"), &known))
+            .fold(Mitigations::default(), Mitigations::with);
         let contexts = self.contexts(&text.contexts, &key("contexts"));
-        let prose = text.prose.as_ref().map(|p| self.word(p, key("prose"), &[("skip", true), ("match", false)]));
-        let except = text.except.as_ref().and_then(|e| self.regex(e, key("except")));
+        let prose = text
+            .prose
+            .as_ref()
+            .map(|p| self.word(p, key("prose"), &[("skip", true), ("match", false)]));
+        let except = text
+            .except
+            .as_ref()
+            .and_then(|e| self.regex(e, key("except")));
         let (predicates, regexes) = self.matches(&text.matches, &key("match"));
         if self.errors.len() > before {
             return None;
         }
-        let words = |list: &[Spanned<String>]| list.iter().map(|w| w.value.to_ascii_lowercase()).collect();
-        let test = |list: &[Spanned<String>], expected| -> Vec<Test> {
-            list.iter().map(|t| Test { text: t.value.clone(), expected, place: self.place(Some(t.referenced)) }).collect()
-        };
+        let words =
+            |list: &[Spanned<String>]| list.iter().map(|w| w.value.to_ascii_lowercase()).collect();
         Some(Rule {
             contexts,
             predicates,
@@ -144,11 +176,16 @@ impl Compiler {
             contains: words(&text.matches.value.contains),
             near: words(&text.matches.value.near),
             skips_prose: prose.flatten().unwrap_or(false),
-            tests: [test(&text.tests.matching, true), test(&text.tests.no_match, false)].concat(),
+            tests: self.tests(text),
             meta: RuleMeta {
-                id: id.as_str().into(),
+                id: text.id.value.as_str().into(),
                 name: text.name.as_str().into(),
-                tags: text.tags.value.iter().map(|t| Arc::from(t.as_str())).collect(),
+                tags: text
+                    .tags
+                    .value
+                    .iter()
+                    .map(|t| Arc::from(t.as_str()))
+                    .collect(),
                 indicator_type: text.indicator_type.value.as_str().into(),
                 severity: severity?,
                 confidence: text.confidence.value,
@@ -159,12 +196,67 @@ impl Compiler {
         })
     }
 
-    fn word<T: Copy>(&mut self, word: &Spanned<String>, path: String, known: &[(&'static str, T)]) -> Option<T> {
-        let found = known.iter().find(|(name, _)| *name == word.value).map(|(_, value)| *value);
+    /// Checks what a rule says of itself: id, confidence, tags.
+    fn identity(&mut self, text: &RuleText, key: &dyn Fn(&str) -> String) {
+        let id = &text.id.value;
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if id.is_empty() || !id.bytes().all(plain) {
+            let reason = format!("must be lowercase words joined by dashes: {id}");
+            self.error(&text.id, key("id"), reason, None);
+        } else if !self.ids.insert(id.clone()) {
+            self.error(
+                &text.id,
+                key("id"),
+                format!("is taken by another rule: {id}"),
+                None,
+            );
+        }
+        let confidence = text.confidence.value;
+        if !(confidence > 0.0 && confidence <= 1.0) {
+            let reason = format!("must be above 0 and at most 1: {confidence}");
+            self.error(&text.confidence, key("confidence"), reason, None);
+        }
+        if text.tags.value.is_empty() {
+            let reason = "the first tag is the category and must be there".to_owned();
+            self.error(&text.tags, key("tags"), reason, None);
+        }
+    }
+
+    fn tests(&self, text: &RuleText) -> Vec<Test> {
+        let matching = text.tests.matching.iter().map(|t| (t, true));
+        let others = text.tests.no_match.iter().map(|t| (t, false));
+        matching
+            .chain(others)
+            .map(|(t, expected)| Test {
+                text: t.value.clone(),
+                expected,
+                place: self.place(Some(t.referenced)),
+            })
+            .collect()
+    }
+
+    fn word<T: Copy>(
+        &mut self,
+        word: &Spanned<String>,
+        path: String,
+        known: &[(&'static str, T)],
+    ) -> Option<T> {
+        let found = known
+            .iter()
+            .find(|(name, _)| *name == word.value)
+            .map(|(_, value)| *value);
         if found.is_none() {
             let names: Vec<&str> = known.iter().map(|(n, _)| *n).collect();
-            let hint = did_you_mean(&word.value, names.iter().copied()).map_or_else(|| format!("one of: {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-            self.error(word, path, format!("unknown word: {}", word.value), Some(hint));
+            let hint = did_you_mean(&word.value, names.iter().copied()).map_or_else(
+                || format!("one of: {}", names.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.error(
+                word,
+                path,
+                format!("unknown word: {}", word.value),
+                Some(hint),
+            );
         }
         found
     }
@@ -173,38 +265,84 @@ impl Compiler {
         if words.is_empty() {
             return Contexts::VALUES;
         }
-        let known: Vec<(&'static str, Contexts)> = Contexts::words().filter_map(|w| Contexts::named(w).map(|c| (w, c))).collect();
-        words.iter().filter_map(|w| self.word(w, path.to_owned(), &known)).fold(Contexts::NONE, Contexts::with)
+        let known: Vec<(&'static str, Contexts)> = Contexts::words()
+            .filter_map(|w| Contexts::named(w).map(|c| (w, c)))
+            .collect();
+        words
+            .iter()
+            .filter_map(|w| self.word(w, path.to_owned(), &known))
+            .fold(Contexts::NONE, Contexts::with)
     }
 
     fn matches(&mut self, text: &Spanned<MatchText>, path: &str) -> (Vec<Predicate>, Vec<Regex>) {
         let wanted = &text.value;
         if wanted.predicate.is_empty() && wanted.contains.is_empty() && wanted.regex.is_empty() {
-            self.error(text, path.to_owned(), "matches nothing".to_owned(), Some("give predicate, contains or regex".to_owned()));
+            self.error(
+                text,
+                path.to_owned(),
+                "matches nothing".to_owned(),
+                Some("give predicate, contains or regex".to_owned()),
+            );
         }
         if !wanted.near.is_empty() && wanted.regex.is_empty() {
-            self.error(text, format!("{path}.near"), "is only for a regex".to_owned(), None);
+            self.error(
+                text,
+                format!("{path}.near"),
+                "is only for a regex".to_owned(),
+                None,
+            );
         }
-        for word in wanted.near.iter().chain(&wanted.contains).filter(|w| w.value.is_empty()) {
-            self.error(word, path.to_owned(), "a literal must not be empty".to_owned(), None);
+        for word in wanted
+            .near
+            .iter()
+            .chain(&wanted.contains)
+            .filter(|w| w.value.is_empty())
+        {
+            self.error(
+                word,
+                path.to_owned(),
+                "a literal must not be empty".to_owned(),
+                None,
+            );
         }
-        let known: Vec<(&'static str, Predicate)> = Predicate::all().map(|p| (p.name(), p)).collect();
-        let predicates = wanted.predicate.iter().filter_map(|w| self.word(w, format!("{path}.predicate"), &known)).collect();
-        let regexes = wanted.regex.iter().filter_map(|r| self.regex(r, format!("{path}.regex"))).collect();
+        let known: Vec<(&'static str, Predicate)> =
+            Predicate::all().map(|p| (p.name(), p)).collect();
+        let predicates = wanted
+            .predicate
+            .iter()
+            .filter_map(|w| self.word(w, format!("{path}.predicate"), &known))
+            .collect();
+        let regexes = wanted
+            .regex
+            .iter()
+            .filter_map(|r| self.regex(r, format!("{path}.regex")))
+            .collect();
         (predicates, regexes)
     }
 
     /// Patterns match bytes, and ASCII classes unless they say `(?u)`; look-around and back references do not
     /// exist, which keeps every match linear.
     fn regex(&mut self, text: &Spanned<String>, path: String) -> Option<Regex> {
-        let built = RegexBuilder::new(&text.value).unicode(false).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build();
+        let built = RegexBuilder::new(&text.value)
+            .unicode(false)
+            .size_limit(REGEX_BYTES_MAX)
+            .dfa_size_limit(REGEX_BYTES_MAX)
+            .build();
         match built {
             Ok(regex) => Some(regex),
             Err(error) => {
                 let message = error.to_string();
-                let reason = message.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or_default().trim_start_matches("error: ").to_owned();
+                let reason = message
+                    .lines()
+                    .rev()
+                    .find(|l| !l.trim().is_empty())
+                    .unwrap_or_default()
+                    .trim_start_matches("error: ")
+                    .to_owned();
                 let linear = message.contains("look-around") || message.contains("backreferences");
-                let hint = linear.then(|| "patterns run in linear time; look-around and back references cannot".to_owned());
+                let hint = linear.then(|| {
+                    "patterns run in linear time; look-around and back references cannot".to_owned()
+                });
                 self.error(text, path, format!("not a pattern: {reason}"), hint);
                 None
             }

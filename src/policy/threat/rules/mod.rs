@@ -4,5 +4,5 @@ mod compile;
 mod file;
 mod set;
 
-pub(super) use compile::{Rule, compile};
+pub(super) use compile::compile;
 pub(super) use set::{Hit, RuleSet};

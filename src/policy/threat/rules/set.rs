@@ -3,10 +3,10 @@
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::compile::{RULES_MAX, Rule};
+use crate::policy::threat::Mode;
 use crate::policy::threat::bytes::is_prose;
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
-use crate::policy::threat::Mode;
 
 /// A rule that matched, and the byte where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,9 @@ struct Marks([u64; RULES_MAX / 64]);
 impl Marks {
     /// True the first time.
     fn set(&mut self, rule: usize) -> bool {
-        let Some(word) = self.0.get_mut(rule / 64) else { return false };
+        let Some(word) = self.0.get_mut(rule / 64) else {
+            return false;
+        };
         let bit = 1_u64 << (rule % 64);
         let new = *word & bit == 0;
         *word |= bit;
@@ -47,8 +49,13 @@ impl RuleSet {
         let mut words: Vec<&str> = Vec::new();
         let mut literal_rules = Vec::new();
         let mut always = Vec::new();
-        let mut by_predicate: Vec<(Predicate, Vec<usize>)> = Predicate::all().map(|p| (p, Vec::new())).collect();
-        for (index, rule) in rules.iter().enumerate().filter(|(_, r)| r.meta.mode != Mode::Off) {
+        let mut by_predicate: Vec<(Predicate, Vec<usize>)> =
+            Predicate::all().map(|p| (p, Vec::new())).collect();
+        for (index, rule) in rules
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| r.meta.mode != Mode::Off)
+        {
             for (list, alone) in [(&rule.contains, true), (&rule.near, false)] {
                 words.extend(list.iter().map(String::as_str));
                 literal_rules.extend(list.iter().map(|_| (index, alone)));
@@ -66,10 +73,19 @@ impl RuleSet {
             None
         } else {
             let mut builder = AhoCorasickBuilder::new();
-            builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::DFA));
+            builder
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::Standard)
+                .kind(Some(AhoCorasickKind::DFA));
             Some(builder.build(&words).ok()?)
         };
-        Some(Self { literals, literal_rules, always, by_predicate, rules })
+        Some(Self {
+            literals,
+            literal_rules,
+            always,
+            by_predicate,
+            rules,
+        })
     }
 
     pub(crate) fn rules(&self) -> &[Rule] {
@@ -81,9 +97,19 @@ impl RuleSet {
     }
 
     /// Appends the rules that match a value by what code found in it.
-    pub(crate) fn by_findings(&self, text: &[u8], context: Context, found: &Found, hits: &mut Vec<Hit>) {
+    pub(crate) fn by_findings(
+        &self,
+        text: &[u8],
+        context: Context,
+        found: &Found,
+        hits: &mut Vec<Hit>,
+    ) {
         for (predicate, at) in found.iter() {
-            let rules = self.by_predicate.iter().find(|(p, _)| *p == predicate).map(|(_, rules)| rules.as_slice());
+            let rules = self
+                .by_predicate
+                .iter()
+                .find(|(p, _)| *p == predicate)
+                .map(|(_, rules)| rules.as_slice());
             for rule in rules.unwrap_or_default() {
                 self.add(*rule, at, text, context, hits);
             }
@@ -95,7 +121,11 @@ impl RuleSet {
         let mut marks = Marks([0; RULES_MAX / 64]);
         if let Some(literals) = &self.literals {
             for found in literals.find_overlapping_iter(text) {
-                let Some((rule, alone)) = self.literal_rules.get(found.pattern().as_usize()).copied() else { continue };
+                let Some((rule, alone)) =
+                    self.literal_rules.get(found.pattern().as_usize()).copied()
+                else {
+                    continue;
+                };
                 if alone {
                     self.add(rule, found.start(), text, context, hits);
                 } else if marks.set(rule) {
@@ -111,7 +141,9 @@ impl RuleSet {
     }
 
     fn pattern(&self, index: usize, text: &[u8], context: Context, hits: &mut Vec<Hit>) {
-        let Some(rule) = self.rule(index).filter(|r| r.contexts.has(context)) else { return };
+        let Some(rule) = self.rule(index).filter(|r| r.contexts.has(context)) else {
+            return;
+        };
         if let Some(found) = rule.regexes.iter().find_map(|r| r.find(text)) {
             self.add(index, found.start(), text, context, hits);
         }
@@ -120,7 +152,10 @@ impl RuleSet {
     fn add(&self, index: usize, at: usize, text: &[u8], context: Context, hits: &mut Vec<Hit>) {
         let Some(rule) = self.rule(index) else { return };
         let wanted = rule.contexts.has(context) && !hits.iter().any(|h| h.rule == index);
-        if !wanted || rule.skips_prose && is_prose(text) || rule.except.as_ref().is_some_and(|e| e.is_match(text)) {
+        if !wanted
+            || rule.skips_prose && is_prose(text)
+            || rule.except.as_ref().is_some_and(|e| e.is_match(text))
+        {
             return;
         }
         hits.push(Hit { rule: index, at });
