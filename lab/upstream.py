@@ -12,9 +12,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 async def body(reader, fields):
     """Reads a message's body away, by its framing."""
     if "chunked" in fields.get("transfer-encoding", ""):
-        while size := int((await reader.readline()).split(b";")[0], 16):
+        while size := int((await reader.readuntil(b"\n")).split(b";")[0], 16):
             await reader.readexactly(size + 2)
-        while (await reader.readline()).strip():
+        while (await reader.readuntil(b"\n")).strip():
             pass
     else:
         await reader.readexactly(int(fields.get("content-length", 0)))

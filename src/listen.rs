@@ -99,9 +99,11 @@ pub(crate) async fn accept(
     app: Arc<App>,
     mut shutdown: ShutdownWatch,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(bound.socket.try_clone()?)?;
+    // Invariant: this is the worker's only handle; once all workers have dropped theirs, the port is closed.
+    let listener = TcpListener::from_std(bound.socket)?;
     let entrance = Arc::new(Entrance {
-        bound,
+        protocol: bound.protocol,
+        tls: bound.tls,
         gateway,
         app,
         draining: shutdown.clone(),
@@ -133,7 +135,8 @@ pub(crate) async fn accept(
 
 /// What every connection of a listener needs.
 struct Entrance {
-    bound: Bound,
+    protocol: Protocol,
+    tls: Option<Arc<Certificate>>,
     gateway: Arc<HttpGateway>,
     app: Arc<App>,
     draining: ShutdownWatch,
@@ -153,7 +156,7 @@ impl Entrance {
             return;
         };
         // Speaking before a client has said which protocol it means would confuse either.
-        if self.bound.protocol == Protocol::H2c && !connection.greet().await {
+        if self.protocol == Protocol::H2c && !connection.greet().await {
             return;
         }
         if connection.is_http2() {
@@ -165,7 +168,7 @@ impl Entrance {
 
     /// The transport, and whether it speaks HTTP/2.
     async fn handshake(&self, stream: TcpStream, limits: &WireLimits) -> Option<(Socket, bool)> {
-        let Some(certificate) = &self.bound.tls else {
+        let Some(certificate) = &self.tls else {
             return Some((Socket::Plain(stream), false));
         };
         let accepted = tokio::time::timeout(limits.header_timeout, certificate.acceptor().accept(stream)).await;

@@ -213,51 +213,44 @@ impl Started {
     /// # Errors
     ///
     /// [`ServeError::Start`] when a worker cannot be started.
-    pub fn run(self, out: &mut dyn Write) -> Result<(), ServeError> {
+    pub fn run(mut self, out: &mut dyn Write) -> Result<(), ServeError> {
         let (stop, stopped) = watch::channel(false);
-        let workers = self.start_workers(&stopped)?;
+        let addresses = self.addresses();
+        let bound = std::mem::take(&mut self.bound);
+        self.start_workers(&bound, &stopped)?;
+        drop(bound);
         let app = self.app.clone();
         let admin = self.admin.try_clone().map_err(|error| start_error("admin")(&error))?;
         self.runtime.spawn(admin::serve(admin, app.clone(), stopped.clone()));
         self.runtime.spawn(refresh(app.clone()));
         app.set_ready(true);
-        self.announce(out).map_err(|error| start_error("standard output")(&error))?;
+        announce(&addresses, out).map_err(|error| start_error("standard output")(&error))?;
         self.runtime.block_on(async {
             let asked = wait_for_signals(&app).await;
             drain(&app, &stop, asked).await;
         });
-        drop(workers);
         self.finish();
         Ok(())
-    }
-
-    fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
-        for (name, address, protocol) in self.addresses() {
-            writeln!(out, "listening name={name} address={address} protocol={protocol}")?;
-        }
-        writeln!(out, "ready")?;
-        out.flush()
     }
 
     /// One thread, one event loop, one pool of upstream connections each.
     fn start_workers(
         &self,
+        bound: &[Bound],
         stopped: &watch::Receiver<bool>,
-    ) -> Result<Vec<std::thread::JoinHandle<()>>, ServeError> {
-        let threads = self.app.snapshot().config.threads;
-        let mut workers = Vec::with_capacity(threads);
-        for index in 0..threads {
-            let listeners = self.bound.iter().map(Bound::share).collect::<io::Result<Vec<_>>>();
+    ) -> Result<(), ServeError> {
+        for index in 0..self.app.snapshot().config.threads {
+            let listeners = bound.iter().map(Bound::share).collect::<io::Result<Vec<_>>>();
             let listeners = listeners.map_err(|error| start_error("listener")(&error))?;
             let app = self.app.clone();
             let stopped = stopped.clone();
-            let worker = std::thread::Builder::new()
+            // Workers end with the process.
+            std::thread::Builder::new()
                 .name(format!("rg-worker-{index}"))
                 .spawn(move || work(listeners, app, &stopped))
                 .map_err(|error| start_error("worker thread")(&error))?;
-            workers.push(worker);
         }
-        Ok(workers)
+        Ok(())
     }
 
     fn finish(self) {
@@ -268,6 +261,17 @@ impl Started {
         }
         self.runtime.shutdown_timeout(Duration::from_millis(200));
     }
+}
+
+fn announce(
+    addresses: &[(Arc<str>, SocketAddr, &'static str)],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for (name, address, protocol) in addresses {
+        writeln!(out, "listening name={name} address={address} protocol={protocol}")?;
+    }
+    writeln!(out, "ready")?;
+    out.flush()
 }
 
 fn work(listeners: Vec<Bound>, app: Arc<App>, stopped: &watch::Receiver<bool>) {
@@ -375,7 +379,7 @@ async fn drain(app: &App, stop: &watch::Sender<bool>, signals: Option<(Signal, S
     let orderly = async {
         tokio::time::sleep(settings.drain_delay).await;
         // Nobody listening means that every worker is gone already.
-        drop(stop.send(true));
+        let _ = stop.send(true);
         while app.gate.open() > 0 {
             tokio::time::sleep(DRAIN_POLL).await;
         }

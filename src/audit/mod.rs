@@ -7,6 +7,7 @@
 //! This module neither decides what is recorded nor delivers events elsewhere.
 
 mod compliance;
+mod encode;
 pub mod event;
 mod event_id;
 pub mod log;
@@ -15,6 +16,7 @@ pub mod search;
 pub mod timestamp;
 pub mod verify;
 mod view;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ pub(super) struct Permit {
 /// How much of the body was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Coverage {
-    /// There was no body to look at, or none was looked at yet.
+    /// Nothing was forwarded, or nothing was looked at yet.
     #[default]
     None,
     /// All of it.

@@ -260,7 +260,9 @@ async fn inspect(
     }
     if session.is_upgrade_req() || session.is_body_empty() {
         ctx.body.release();
-        return judge(app, session, ctx, &[]);
+        judge(app, session, ctx, &[])?;
+        ctx.coverage = Coverage::Complete;
+        return Ok(());
     }
     let inspection = ctx.route().ok_or(Refusal::Internal)?.inspection;
     let inspected_max = inspection.body_bytes_max as u64;
@@ -292,7 +294,9 @@ async fn no_body(app: &App, session: &mut Session, ctx: &mut RequestContext) -> 
     match body::read_ahead(session, 0, within).await {
         Ok(body) if body.is_empty() => {
             ctx.body.release();
-            judge(app, session, ctx, &[])
+            judge(app, session, ctx, &[])?;
+            ctx.coverage = Coverage::Complete;
+            Ok(())
         }
         Err(Refusal::RequestTimeout) => Err(Refusal::RequestTimeout),
         _ => Err(Refusal::Protocol(Violation::ContentLengthSyntax)),

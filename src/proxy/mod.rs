@@ -155,7 +155,9 @@ impl ProxyHttp for Gateway {
             if let Some(downstream) = &ctx.downstream {
                 downstream.become_tunnel();
             }
-        } else if has_no_body(session, response) {
+        }
+        // A tunnel may last for days; that it was opened is what is recorded.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS || has_no_body(session, response) {
             finish::close(&self.app, session, ctx);
         }
         Ok(())

@@ -59,12 +59,13 @@ impl Chain {
     /// The chain after one more frame.
     pub(crate) fn after(&self, sequence: u64, kind: Kind, leaf: &Leaf) -> Self {
         let mut input = [0_u8; 32 + 8 + 4 + 32];
-        let kind = kind.bytes();
-        let sequence = sequence.to_le_bytes();
-        let parts = self.0.iter().chain(&sequence).chain(&kind).chain(&leaf.0);
-        for (to, from) in input.iter_mut().zip(parts) {
-            *to = *from;
-        }
+        let (before, rest) = input.split_at_mut(32);
+        let (place, rest) = rest.split_at_mut(8);
+        let (meaning, content) = rest.split_at_mut(4);
+        before.copy_from_slice(&self.0);
+        place.copy_from_slice(&sequence.to_le_bytes());
+        meaning.copy_from_slice(&kind.bytes());
+        content.copy_from_slice(&leaf.0);
         Self(*blake3::keyed_hash(&CHAIN_KEY, &input).as_bytes())
     }
 }

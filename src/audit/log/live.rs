@@ -22,6 +22,7 @@ use super::storage::{Directory, Storage};
 use super::summary::Traits;
 use super::upkeep::{Distress, Dropped};
 use super::writer::{UNSYNCED_EVENTS_MAX, Writer};
+use crate::audit::encode::encode;
 use crate::audit::event::{AuditEvent, Severity};
 use crate::audit::event_id::EventIds;
 use crate::audit::search::{Page, Search, SearchError, Tail, search_segments, tail_segments};
@@ -411,7 +412,7 @@ fn dropped_event(ids: &EventIds, dropped: Dropped) -> AuditEvent<'static> {
 fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<(), AppendError> {
     let mut write = |event: &AuditEvent<'_>| {
         buffer.clear();
-        serde_json::to_writer(&mut *buffer, event).map_err(|_| AppendError::Unserialisable)?;
+        encode(event, buffer).map_err(|_| AppendError::Unserialisable)?;
         Ok(buffer.len() <= PAYLOAD_BYTES_MAX)
     };
     if write(event)? || write(&event.clipped())? {

@@ -26,7 +26,7 @@
 //! reserve               space given up when the disk is full, so that the last events still fit
 //! 000000000007.seg      a segment; ordinals only grow
 //! 000000000007.idx      summaries of a sealed segment's blocks; can be rebuilt, may be absent
-//! 000000000007-….torn   what a recovery did not believe, kept for people
+//! *.torn                what a recovery did not believe, kept for people
 //! 000000000008.new      a segment being put together; removed at open
 //!
 //! segment    = header frame*
@@ -62,9 +62,19 @@
 //! The newest checkpoint (or segment header) says how far the log was synced. Up to there every frame was durable:
 //! one that is missing or changed is *damage*, reported with its place, and the frames after it are still
 //! believed. Past there pages may have reached the disk in any order: belief ends at the first frame that is not
-//! whole, next in sequence and chained. The rest moves to a `.torn` file and is counted. If the log ends
-//! before its checkpoint, events are *missing*: that is reported, and their sequences are not used again.
+//! whole, next in sequence and chained. What is not believed is copied to a `.torn` file and counted.
+//! If the log ends before its checkpoint, events are *missing*: that is reported, and their sequences are
+//! not used again.
+//!
+//! Recovery cuts nothing. Frames past the checkpoint move to a new segment, which supersedes the old bytes once it
+//! is synced; until then a crash finds both and takes, frame by frame, the later segment's where it has one.
+//! A file is written on only when a sync of it is known to have succeeded and nothing stands after its last event.
 //! Segments before the one that holds the checkpoint are not read at open; `verify` reads everything.
+//!
+//! # Search
+//!
+//! The segments are also the store that is searched. A sealed segment has an index file with one summary per block
+//! of 256 events; the summaries of the segment being written are in memory. See [`search`](crate::audit::search).
 
 pub(crate) mod format;
 pub(crate) mod frames;

@@ -33,6 +33,7 @@ pub(super) fn estimate(text: &[u8], list: &Tokens, findings: &mut Findings) -> C
     let mut bound = Bound::default();
     let mut score = 0.0_f32;
     let mut unconnected = 0_usize;
+    let last_return = list.list.iter().rposition(|t| t.keyword == K::Return);
     let mut at = 0;
     while let Some(token) = list.at(at) {
         if token.keyword == K::Match && is_clause(list, at) {
@@ -48,7 +49,8 @@ pub(super) fn estimate(text: &[u8], list: &Tokens, findings: &mut Findings) -> C
             if matched >= EXTREME {
                 findings.note(Finding::ExtremeCost, pattern.start);
             }
-            unfiltered_write(list, &pattern, &filtered, findings);
+            let returns = last_return.is_some_and(|r| r >= pattern.end);
+            unfiltered_write(list, &pattern, &filtered, returns, findings);
             for component in &pattern.components {
                 component.variables.iter().for_each(|v| bound.add(v));
             }
@@ -65,9 +67,10 @@ pub(super) fn estimate(text: &[u8], list: &Tokens, findings: &mut Findings) -> C
         findings.note(Finding::ExtremeCost, 0);
         score = score.max(EXTREME);
     }
-    let rows = ranges(text, list, findings);
+    let doubled = if list.sums { doubling(text, list, findings) } else { 0.0 };
+    let rows = if list.ranges { ranges(text, list, findings) } else { 0.0 };
     Cost {
-        score: score + doubling(text, list, findings) + rows,
+        score: score + doubled + rows,
     }
 }
 
@@ -77,10 +80,9 @@ fn bind<'t>(text: &'t [u8], list: &Tokens, at: usize, token: Token, bound: &mut 
         .at(at + 1)
         .filter(|t| matches!(t.kind, Kind::Word | Kind::Name));
     let opens_node = token.kind == Kind::Sign(b'(') && at > 0 && !list.is_sign(at - 1, b'.');
-    if matches!(token.keyword, K::As | K::Yield) || opens_node {
-        if let Some(name) = next {
-            bound.add(name.inner(text));
-        }
+    let binds = matches!(token.keyword, K::As | K::Yield) || opens_node;
+    if let Some(name) = next.filter(|_| binds) {
+        bound.add(name.inner(text));
     }
 }
 
@@ -166,24 +168,15 @@ fn component_cost(component: &Component<'_>, anchor: Anchor) -> f32 {
 }
 
 /// DELETE, SET or REMOVE right after `MATCH (n)` over everything.
-fn unfiltered_write(
-    list: &Tokens,
-    pattern: &Pattern<'_>,
-    filtered: &[&[u8]],
-    findings: &mut Findings,
+fn unfiltered_write(list: &Tokens, pattern: &Pattern<'_>, filtered: &[&[u8]], returns: bool, findings: &mut Findings,
 ) {
     let [only] = pattern.components.as_slice() else {
         return;
     };
     let all = only.best == Anchor::Nothing && filtered.is_empty() && only.hops == 0;
-    let ends = !list
-        .list
-        .iter()
-        .skip(pattern.end)
-        .any(|t| t.keyword == K::Return);
     let anonymous = only.variables.is_empty() && only.hops == 1 && !only.typed;
     let all_relationships =
-        anonymous && ends && only.best == Anchor::Nothing && filtered.is_empty();
+        anonymous && !returns && only.best == Anchor::Nothing && filtered.is_empty();
     let next = list.at(pattern.end).map_or(K::None, |t| t.keyword);
     let deletes = matches!(next, K::Detach | K::NoDetach | K::Delete);
     if (all && (deletes || matches!(next, K::Set | K::Remove))) || (all_relationships && deletes) {

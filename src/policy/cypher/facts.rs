@@ -103,7 +103,8 @@ fn class(list: &Tokens, reach: Reach) -> QueryClass {
         QueryClass::Read
     };
     for (index, token) in list.list.iter().enumerate() {
-        if !is_clause(list, index) {
+        let telling = token.keyword.writes() || token.keyword == K::Drop;
+        if !telling || !is_clause(list, index) {
             continue;
         }
         if matches!(token.keyword, K::Create | K::Drop) && is_schema(list, index + 1) {

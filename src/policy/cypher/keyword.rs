@@ -11,14 +11,7 @@ macro_rules! keywords {
         #[repr(u8)]
         pub enum Keyword { None, $($name),* }
 
-        fn known(lower: &[u8]) -> Keyword {
-            match lower {
-                $($word => Keyword::$name,)*
-                _ => Keyword::None,
-            }
-        }
-
-        #[cfg(test)]
+        /// Every keyword with its word.
         const ALL: &[(&[u8], Keyword)] = &[$(($word, Keyword::$name)),*];
     };
 }
@@ -49,6 +42,37 @@ keywords! {
     Fulltext = b"fulltext", Text = b"text", Point = b"point", Lookup = b"lookup", Vector = b"vector",
 }
 
+/// Slots of the table below: a power of two with room to spare.
+const SLOTS: usize = 512;
+
+/// For each slot one more than the position in [`ALL`], 0 where it is free. Collisions go to the next slot.
+const TABLE: [u8; SLOTS] = {
+    let mut table = [0_u8; SLOTS];
+    let mut index = 0_u8;
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+    while (index as usize) < ALL.len() {
+        let mut slot = slot(ALL[index as usize].0);
+        while table[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        index += 1;
+        table[slot] = index;
+    }
+    table
+};
+
+/// Where a word in lower case belongs: by its ends, its middle and its length.
+#[expect(clippy::indexing_slicing, reason = "every word has a byte; evaluated for keywords by the compiler")]
+const fn slot(word: &[u8]) -> usize {
+    if word.is_empty() {
+        return 0;
+    }
+    let first = word[0] as usize;
+    let middle = word[word.len() / 2] as usize;
+    let last = word[word.len() - 1] as usize;
+    (first * 31 + middle * 7 + last * 131 + word.len() * 17) % SLOTS
+}
+
 /// The keyword a word is, whatever its letter case.
 pub(super) fn keyword(word: &[u8]) -> Keyword {
     if word.len() > LONGEST || word.len() < 2 {
@@ -58,7 +82,15 @@ pub(super) fn keyword(word: &[u8]) -> Keyword {
     for (to, from) in lower.iter_mut().zip(word) {
         *to = from.to_ascii_lowercase();
     }
-    known(lower.get(..word.len()).unwrap_or_default())
+    let lower = lower.get(..word.len()).unwrap_or_default();
+    let mut slot = slot(lower);
+    while let Some(entry) = TABLE.get(slot).and_then(|i| usize::from(*i).checked_sub(1)) {
+        match ALL.get(entry) {
+            Some((known, keyword)) if *known == lower => return *keyword,
+            _ => slot = (slot + 1) % SLOTS,
+        }
+    }
+    Keyword::None
 }
 
 impl Keyword {

@@ -68,6 +68,10 @@ pub struct Tokens {
     pub cut: bool,
     /// Whether a backslash stands outside a literal.
     pub stray_backslash: bool,
+    /// Whether `range` occurs.
+    pub(super) ranges: bool,
+    /// Whether `+` occurs.
+    pub(super) sums: bool,
 }
 
 impl Tokens {
@@ -149,6 +153,7 @@ impl Reader<'_> {
             },
             sign => {
                 self.out.stray_backslash |= sign == b'\\';
+                self.out.sums |= sign == b'+';
                 self.push(Kind::Sign(sign), Keyword::None, self.at + 1);
             }
         }
@@ -191,17 +196,15 @@ impl Reader<'_> {
 
     fn word(&mut self) {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let mut length = 0;
-        while let Some(&b) = rest.get(length) {
-            let part = b.is_ascii_alphanumeric()
-                || b == b'_'
-                || (b >= 0x80 && blank(rest.get(length..).unwrap_or_default()) == 0);
-            if !part {
-                break;
-            }
-            length += 1;
+        let mut length = rest.iter().take_while(|b| is_name(**b)).count();
+        while rest.get(length).is_some_and(|b| *b >= 0x80)
+            && blank(rest.get(length..).unwrap_or_default()) == 0
+        {
+            let more = rest.iter().skip(length + 1).take_while(|b| is_name(**b));
+            length += 1 + more.count();
         }
         let found = keyword(rest.get(..length).unwrap_or_default());
+        self.out.ranges |= found == Keyword::Range;
         self.push(Kind::Word, found, self.at + length.max(1));
     }
 
@@ -283,6 +286,10 @@ impl Reader<'_> {
         );
         self.push(Kind::BlockComment, Keyword::None, self.at + 2 + width);
     }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// The width of a blank beyond ASCII at the start of `rest`; 0 when none stands there.

@@ -162,7 +162,8 @@ pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
 pub fn is_statement(text: &[u8], expected: bool) -> bool {
     use Keyword as K;
     let text = skip_comments(text);
-    let head = text.get(..text.len().min(512)).unwrap_or_default();
+    let most = if expected { 128 } else { 512 };
+    let head = text.get(..text.len().min(most)).unwrap_or_default();
     let folded = if head.contains(&b'\\') {
         unescape(head)
     } else {

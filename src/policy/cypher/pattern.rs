@@ -7,6 +7,9 @@ use super::lexer::{Kind, Tokens};
 /// Variables remembered in one statement; later ones count as new.
 const VARIABLES_MAX: usize = 256;
 
+/// Components kept of one MATCH; with more the work is extreme long since.
+const COMPONENTS_MAX: usize = 256;
+
 /// How a node is found.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(super) enum Anchor {
@@ -183,6 +186,9 @@ impl<'t> Reader<'_, 't> {
     /// Puts a node into the component it belongs to.
     fn join(&mut self, name: Option<&'t [u8]>, anchor: Anchor) {
         let components = &mut self.out.components;
+        if components.len() >= COMPONENTS_MAX {
+            return;
+        }
         let by_name = name.and_then(|n| components.iter().position(|c| c.variables.contains(&n)));
         let target = if self.linked {
             components.len().checked_sub(1)

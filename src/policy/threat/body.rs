@@ -14,7 +14,7 @@ use super::multipart;
 use super::predicate::Predicate;
 
 /// Cells or lines looked at in one upload.
-const CELLS_MAX: usize = 40_000;
+const CELLS_MAX: usize = 400_000;
 
 pub(super) fn body(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
     if request.body.is_empty() {

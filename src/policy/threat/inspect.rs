@@ -15,7 +15,7 @@ use super::{
 };
 use crate::policy::cypher::{self, Findings};
 
-/// Values looked at in one request; beyond, the rest is not and `bound.leaves` is found.
+/// Values that are not plain looked at in one request; beyond, the rest is not and `bound.leaves` is found.
 const LEAVES_MAX: usize = 50_000;
 
 /// JSON inside a string inside JSON is followed this deep.
@@ -106,13 +106,13 @@ impl<'e> Inspector<'e> {
 
     /// Looks at a value that may be a statement, JSON, base64, or just a value.
     pub(super) fn value(&mut self, raw: &[u8], context: Context, at: &At<'_>) {
-        if raw.is_empty() || !self.counts(at) {
-            return;
-        }
         let seen = classes(raw);
         // Too short for anything plain to mean something.
         let bare = seen & (bytes::MILD | bytes::BLANK) == 0;
         if seen & !bytes::PLAIN == 0 && raw.len() < if bare { 8 } else { 4 } {
+            return;
+        }
+        if seen & !bytes::PLAIN != 0 && !self.counts(at) {
             return;
         }
         let disguised =
@@ -141,12 +141,11 @@ impl<'e> Inspector<'e> {
             return;
         }
         self.leaf(text, seen, context, at);
-        if !spaced && text.len() >= 8 {
-            if let Some(inner) = base64(text) {
-                let inner = undo(&inner, false);
-                let inner_classes = classes(&inner.text);
-                self.leaf(&inner.text, inner_classes, context, at);
-            }
+        let encoded = !spaced && text.len() >= 8;
+        if let Some(inner) = encoded.then(|| base64(text)).flatten() {
+            let inner = undo(&inner, false);
+            let inner_classes = classes(&inner.text);
+            self.leaf(&inner.text, inner_classes, context, at);
         }
     }
 

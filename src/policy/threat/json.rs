@@ -160,10 +160,10 @@ impl<'t> Walker<'t, '_> {
     fn string(&mut self) -> Result<Cow<'t, [u8]>, JsonError> {
         self.expect(b'"')?;
         let rest = self.text.get(self.position..).unwrap_or_default();
-        let stop = rest
-            .iter()
-            .position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f))
-            .ok_or(JsonError::Malformed)?;
+        let stop = memchr::memchr2(b'"', b'\\', rest).ok_or(JsonError::Malformed)?;
+        if rest.get(..stop).unwrap_or_default().iter().any(|b| *b < 0x20) {
+            return Err(JsonError::Malformed);
+        }
         let text = match rest.get(stop) {
             Some(b'"') => {
                 self.position += stop + 1;
@@ -302,11 +302,10 @@ fn unicode(rest: &[u8]) -> Result<(char, usize), JsonError> {
         u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
     let first = unit(1).ok_or(JsonError::Malformed)?;
-    if let (0xd800..=0xdbff, Some(b"\\u")) = (first, rest.get(5..7)) {
-        if let Some(second @ 0xdc00..=0xdfff) = unit(7) {
-            let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-            return Ok((char::from_u32(code).unwrap_or('\u{fffd}'), 11));
-        }
+    let second = unit(7).filter(|_| rest.get(5..7) == Some(b"\\u"));
+    if let (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) = (first, second) {
+        let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return Ok((char::from_u32(code).unwrap_or('\u{fffd}'), 11));
     }
     Ok((char::from_u32(first).unwrap_or('\u{fffd}'), 5))
 }

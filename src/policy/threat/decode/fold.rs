@@ -125,7 +125,7 @@ fn look_alike(char: char) -> Look {
         0xf025 => Look::Like(b'/'),
         0xefc8 | 0x2216 | 0x29f5 | 0x29f9 | 0xfe68 => Look::Like(b'\\'),
         0x2024 | 0xfe52 | 0xff61 => Look::Like(b'.'),
-        0x2032 | 0x02b9 | 0x02bc | 0xff07 => Look::Like(b'\''),
+        0x2032 | 0x02b9 | 0x02bc => Look::Like(b'\''),
         0x2033 | 0x02ba => Look::Like(b'"'),
         0xfe55 => Look::Like(b':'),
         0xfe54 => Look::Like(b';'),

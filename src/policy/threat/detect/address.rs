@@ -143,7 +143,7 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
     let spelled = text
         .iter()
         .position(|b| *b == b':')
-        .filter(|_| whole && named || text.len() < 400 && whole);
+        .filter(|_| whole && (named || text.len() < 400));
     if let Some(colon) = spelled {
         let scheme = text.get(..colon).unwrap_or_default();
         let odd = [

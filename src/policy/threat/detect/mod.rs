@@ -69,15 +69,13 @@ fn condensed(text: &[u8]) -> Vec<u8> {
     let mut run = 0_usize;
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
-        if byte == b'/' && text.get(at + 1) == Some(&b'*') && text.get(at + 2) != Some(&b'!') {
-            if let Some(end) = text
-                .get(at + 2..)
-                .and_then(|rest| memchr::memmem::find(rest, b"*/"))
-            {
-                out.push(b' ');
-                at += end + 4;
-                continue;
-            }
+        let opens =
+            byte == b'/' && text.get(at + 1) == Some(&b'*') && text.get(at + 2) != Some(&b'!');
+        let inside = text.get(at + 2..).filter(|_| opens);
+        if let Some(end) = inside.and_then(|rest| memchr::memmem::find(rest, b"*/")) {
+            out.push(b' ');
+            at += end + 4;
+            continue;
         }
         run = if out.last() == Some(&byte) {
             run + 1
