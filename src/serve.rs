@@ -208,14 +208,25 @@ impl Started {
             .collect()
     }
 
-    /// Says on `out` where it listens and that it is ready, then serves until SIGTERM or SIGINT.
+    /// Says on `out` where it listens.
+    ///
+    /// # Errors
+    ///
+    /// `out` cannot be written.
+    pub fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        for (name, address, protocol) in self.addresses() {
+            writeln!(out, "listening name={name} address={address} protocol={protocol}")?;
+        }
+        Ok(())
+    }
+
+    /// Serves until SIGTERM or SIGINT; says `ready` on `out` once it does.
     ///
     /// # Errors
     ///
     /// [`ServeError::Start`] when a worker cannot be started.
     pub fn run(mut self, out: &mut dyn Write) -> Result<(), ServeError> {
         let (stop, stopped) = watch::channel(false);
-        let addresses = self.addresses();
         let bound = std::mem::take(&mut self.bound);
         self.start_workers(&bound, &stopped)?;
         drop(bound);
@@ -224,7 +235,8 @@ impl Started {
         self.runtime.spawn(admin::serve(admin, app.clone(), stopped.clone()));
         self.runtime.spawn(refresh(app.clone()));
         app.set_ready(true);
-        announce(&addresses, out).map_err(|error| start_error("standard output")(&error))?;
+        let said = writeln!(out, "ready").and_then(|()| out.flush());
+        said.map_err(|error| start_error("standard output")(&error))?;
         self.runtime.block_on(async {
             let asked = wait_for_signals(&app).await;
             drain(&app, &stop, asked).await;
@@ -261,17 +273,6 @@ impl Started {
         }
         self.runtime.shutdown_timeout(Duration::from_millis(200));
     }
-}
-
-fn announce(
-    addresses: &[(Arc<str>, SocketAddr, &'static str)],
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    for (name, address, protocol) in addresses {
-        writeln!(out, "listening name={name} address={address} protocol={protocol}")?;
-    }
-    writeln!(out, "ready")?;
-    out.flush()
 }
 
 fn work(listeners: Vec<Bound>, app: Arc<App>, stopped: &watch::Receiver<bool>) {

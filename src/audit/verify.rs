@@ -164,7 +164,7 @@ impl Check {
         self.seen.segments += 1;
         // A segment without a header is bad once it holds part of the history: a power cut also leaves the
         // empty shell of one that was superseded before it was ever synced.
-        let mut headless = segment.header.is_none();
+        let mut headless = segment.header.is_none() && self.last.is_some();
         self.header(segment);
         // Damage counts once it is followed by an event, or the segment ends short of its successor.
         let mut damage = None;
@@ -201,6 +201,9 @@ impl Check {
 
     fn header(&mut self, segment: &Segment) {
         let Some(header) = &segment.header else {
+            if self.last.is_none() {
+                self.bad(segment.ordinal, 0, 1, BadReason::Header);
+            }
             return;
         };
         if self.log_id.is_some_and(|log_id| log_id != header.log_id) {

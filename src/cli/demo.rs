@@ -42,6 +42,7 @@ impl Demo {
         };
         let scene = Scene { gateway, admin, upstream, data_dir: &self.data_dir, keys: &keys };
         scene.print(out)?;
+        started.announce(out)?;
         started.run(out)?;
         Ok(Outcome::Done)
     }

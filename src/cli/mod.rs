@@ -37,6 +37,9 @@ enum Command {
         /// The configuration file.
         #[arg(short, long, default_value = "gateway.yaml", env = "RG_CONFIG")]
         config: PathBuf,
+        /// Say only `ready` on standard output, without the listeners' addresses.
+        #[arg(short, long)]
+        quiet: bool,
     },
     /// Report everything that is wrong with configuration and rules.
     Check(check::Check),
@@ -110,7 +113,7 @@ impl From<ServeError> for CliError {
 pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(demo) => demo.run(out),
-        Command::Run { config } => run_gateway(&config, out),
+        Command::Run { config, quiet } => run_gateway(&config, quiet, out),
         Command::Check(check) => check.run(out, err),
         Command::Keys { data_dir, command } => run_keys(command, &data_dir, out),
         Command::Rules(command) => command.run(out),
@@ -141,8 +144,16 @@ fn report(diagnostics: &[Diagnostic], err: &mut dyn Write) -> std::io::Result<()
     writeln!(err, "{errors}; nothing was started")
 }
 
-fn run_gateway(config: &std::path::Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
-    serve::start(config)?.run(out)?;
+fn run_gateway(
+    config: &std::path::Path,
+    quiet: bool,
+    out: &mut dyn Write,
+) -> Result<Outcome, CliError> {
+    let started = serve::start(config)?;
+    if !quiet {
+        started.announce(out)?;
+    }
+    started.run(out)?;
     Ok(Outcome::Done)
 }
 

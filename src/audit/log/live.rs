@@ -69,8 +69,6 @@ struct Shared {
     /// A copy of the writer's [`Distress`], read without the lock.
     distress: AtomicU8,
     ids: EventIds,
-    /// Locked while the log is open.
-    _lock: File,
 }
 
 struct State {
@@ -80,6 +78,8 @@ struct State {
     hurried: bool,
     closing: bool,
     closed: bool,
+    /// Locked while the log is open.
+    directory: Option<File>,
 }
 
 #[derive(Clone, Copy)]
@@ -126,11 +126,11 @@ impl Log {
                 hurried: false,
                 closing: false,
                 closed: false,
+                directory: Some(lock),
             }),
             work: Condvar::new(),
             synced: watch::Sender::new(synced),
             ids: EventIds::new(Now::read().mono_nanos ^ u64::from(std::process::id()) << 32),
-            _lock: lock,
         });
         let background = shared.clone();
         let thread = std::thread::Builder::new()
@@ -276,6 +276,7 @@ impl Owner {
             // A panic there was reported by the runtime; the log is closed either way.
             drop(thread.join());
         }
+        self.shared.lock().directory = None;
     }
 }
 

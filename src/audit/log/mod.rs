@@ -10,7 +10,9 @@
 //!   appends are refused until a sync has caught up.
 //! - What was acknowledged is never reordered, replaced or invented. Damage is found, counted and located.
 //! - History cannot be edited, cut or reordered without [`verify`](crate::audit::verify) naming the place, up to
-//!   whoever can also rewrite every later hash and the checkpoint; signed checkpoints close that door.
+//!   whoever can also rewrite every later hash and the checkpoint; signed checkpoints close that door. The
+//!   removal of the oldest segments is no different from the log's own when it is full: `verify` says where
+//!   history begins, and a system event tells of each segment the log dropped.
 //! - The disk used is bounded by [`total_bytes_max`](LogOptions::total_bytes_max); what happens there is
 //!   [`WhenFull`].
 //!
@@ -43,7 +45,8 @@
 //!
 //! ```text
 //! leaf    = BLAKE3 keyed "leaf"  (payload)
-//! chain n = BLAKE3 keyed "chain" (chain n-1 ‖ sequence ‖ kind ‖ leaf)      chain 0 = BLAKE3 keyed "genesis" (log id)
+//! chain n = BLAKE3 keyed "chain" (chain n-1 ‖ sequence ‖ kind ‖ leaf)
+//! chain 0 = BLAKE3 keyed "genesis" (log id)
 //! ```
 //!
 //! The chain is over leaves, so a payload can later be erased and the history still verifies, and the leaves

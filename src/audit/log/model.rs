@@ -183,20 +183,17 @@ impl World {
         if self.random.chance(70) {
             self.set_faults(Faults::default());
         }
-        let recovery = match self.open() {
-            Ok(recovery) => recovery,
-            Err(_) => {
-                // Opening itself may be cut short, and must not make things worse.
-                let mut required = required;
-                if self.random.chance(50) {
-                    self.disk.cut_power();
-                    required = required.min(self.synced);
-                }
-                self.set_faults(Faults::default());
-                let recovery = self.open().expect("a sound disk can be opened");
-                return self.compare(required, &recovery);
-            }
-        };
+        if let Ok(recovery) = self.open() {
+            return self.compare(required, &recovery);
+        }
+        // Opening itself may be cut short, and must not make things worse.
+        let mut required = required;
+        if self.random.chance(50) {
+            self.disk.cut_power();
+            required = required.min(self.synced);
+        }
+        self.set_faults(Faults::default());
+        let recovery = self.open().expect("a sound disk can be opened");
         self.compare(required, &recovery);
     }
 

@@ -58,9 +58,11 @@ pub(crate) fn recover(
         header.is_some_and(|header| header.first_sequence <= walk.limit)
     };
     let begin = found.iter().rposition(holds_limit).unwrap_or(0);
-    let (settled, suspect) = found.split_at(begin);
-    walk.begin(suspect);
-    for segment in suspect {
+    let suspect = found.split_off(begin);
+    let mut settled = found;
+    walk.clear_shells(&mut settled)?;
+    walk.begin(&suspect);
+    for segment in &suspect {
         walk.segment(segment)?;
     }
     let ordinals = listed
@@ -187,6 +189,27 @@ impl<'s> Walk<'s> {
                 chain: header.chain,
             };
         }
+    }
+
+    /// Sets aside segments without header and without a frame of their own: the remains of one that was superseded before
+    /// it was ever synced, or a file somebody emptied.
+    fn clear_shells(&mut self, settled: &mut Vec<Segment>) -> io::Result<()> {
+        for segment in settled
+            .extract_if(.., |segment| segment.header.is_none())
+            .collect::<Vec<_>>()
+        {
+            let bytes = read_whole(self.storage, &segment.name)?;
+            let mut frames = Frames::new(&bytes, 0);
+            let own =
+                |step| matches!(step, Step::Frame { frame, .. } if frame.sequence < segment.end);
+            if frames.any(own) {
+                settled.push(segment);
+            } else {
+                self.set_aside(&segment, &bytes)?;
+            }
+        }
+        settled.sort_by_key(|segment| segment.ordinal);
+        Ok(())
     }
 
     fn last(&self) -> Mark {
@@ -355,6 +378,7 @@ impl<'s> Walk<'s> {
 
     fn set_aside(&mut self, segment: &Segment, bytes: &[u8]) -> io::Result<()> {
         self.quarantine(bytes);
+        self.recovery.segments_set_aside += 1;
         let name = format!("{}{TORN}", segment.name);
         self.storage.rename(&segment.name, &name)
     }

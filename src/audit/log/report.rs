@@ -79,7 +79,9 @@ pub struct Recovery {
     pub bytes_read: u64,
     /// Bytes moved aside because no belief in them was possible.
     pub torn_bytes: u64,
-    /// Whole frames among those.
+    /// Segments moved aside whole.
+    pub segments_set_aside: u64,
+    /// Whole frames in what was moved aside.
     pub quarantined_events: u64,
     /// Synced events that are gone from the end of the log.
     pub missing_events: u64,
@@ -92,7 +94,8 @@ pub struct Recovery {
 impl Recovery {
     /// Whether the log was closed in order and is whole.
     pub fn is_clean(&self) -> bool {
-        self.torn_bytes == 0 && self.missing_events == 0 && self.damages == 0
+        let aside = self.torn_bytes + self.segments_set_aside;
+        aside + self.missing_events + self.damages == 0
     }
 
     /// The event that tells of this recovery: `info` when clean, `warning` for a torn tail, `critical` when
@@ -114,6 +117,7 @@ impl Recovery {
         let details = json!({
             "last_sequence": self.last_sequence,
             "torn_bytes": self.torn_bytes,
+            "segments_set_aside": self.segments_set_aside,
             "quarantined_events": self.quarantined_events,
             "missing_events": self.missing_events,
             "damages": self.damages,

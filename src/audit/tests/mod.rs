@@ -20,14 +20,15 @@ fn event(n: u64) -> AuditEvent<'static> {
     let micros = START + i64::try_from(n).unwrap() * 1000;
     let kinds = EventType::ALL;
     let pick = |count: u64| usize::try_from(n % count).unwrap();
+    let byte = |part: u64| u8::try_from(part).unwrap();
     AuditEvent {
         source_ip: match n % 11 {
             0 => Source::System,
-            last => Source::Address(IpAddr::V4(Ipv4Addr::new(10, 0, pick(3) as u8, last as u8))),
+            last => Source::Address(IpAddr::V4(Ipv4Addr::new(10, 0, byte(n % 3), byte(last)))),
         },
         user_agent: "curl/8 \"quoted\"\n".into(),
-        organization_id: (n % 4 != 0).then(|| format!("org-{}", n % 5).into()),
-        api_key_id: (n % 4 != 0).then(|| format!("key\"{}", n % 7).into()),
+        organization_id: (!n.is_multiple_of(4)).then(|| format!("org-{}", n % 5).into()),
+        api_key_id: (!n.is_multiple_of(4)).then(|| format!("key\"{}", n % 7).into()),
         endpoint: "/v1/graphs/g/query".into(),
         method: "POST".into(),
         status_code: [200, 200, 401, 403, 500][pick(5)],

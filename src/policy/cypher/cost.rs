@@ -67,8 +67,16 @@ pub(super) fn estimate(text: &[u8], list: &Tokens, findings: &mut Findings) -> C
         findings.note(Finding::ExtremeCost, 0);
         score = score.max(EXTREME);
     }
-    let doubled = if list.sums { doubling(text, list, findings) } else { 0.0 };
-    let rows = if list.ranges { ranges(text, list, findings) } else { 0.0 };
+    let doubled = if list.sums {
+        doubling(text, list, findings)
+    } else {
+        0.0
+    };
+    let rows = if list.ranges {
+        ranges(text, list, findings)
+    } else {
+        0.0
+    };
     Cost {
         score: score + doubled + rows,
     }
@@ -122,7 +130,11 @@ fn is_filter(list: &Tokens, index: usize) -> bool {
     let other = operator.is_some_and(|i| {
         list.at(i).is_some_and(|t| t.kind == Kind::Word) && list.is_sign(i + 1, b'.')
     });
-    list.is_sign(index + 1, b'.') && !other
+    let selective = list.is_sign(index + 3, b'=')
+        || list
+            .at(index + 3)
+            .is_some_and(|t| matches!(t.keyword, K::In | K::Starts));
+    list.is_sign(index + 1, b'.') && selective && !other
 }
 
 fn anchor(component: &Component<'_>, filtered: &[&[u8]]) -> Anchor {
@@ -150,7 +162,7 @@ fn component_cost(component: &Component<'_>, anchor: Anchor) -> f32 {
     };
     let anchored = anchor <= Anchor::Property;
     let count = |n: u32| f32::from(u16::try_from(n).unwrap_or(u16::MAX));
-    let hops = count(component.hops).min(12.0);
+    let hops = count(component.hops).min(40.0);
     let stretch = if component.shortest {
         count(component.stretch).min(3.0)
     } else {
@@ -168,7 +180,12 @@ fn component_cost(component: &Component<'_>, anchor: Anchor) -> f32 {
 }
 
 /// DELETE, SET or REMOVE right after `MATCH (n)` over everything.
-fn unfiltered_write(list: &Tokens, pattern: &Pattern<'_>, filtered: &[&[u8]], returns: bool, findings: &mut Findings,
+fn unfiltered_write(
+    list: &Tokens,
+    pattern: &Pattern<'_>,
+    filtered: &[&[u8]],
+    returns: bool,
+    findings: &mut Findings,
 ) {
     let [only] = pattern.components.as_slice() else {
         return;

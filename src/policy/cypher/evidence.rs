@@ -8,6 +8,9 @@ use super::{Finding, Findings, NESTING_MAX};
 /// More terms (operators between operands) than this in one statement are no honest client's.
 const TERMS_MAX: usize = 1_000;
 
+/// More items in the lists of one statement than this belong into a parameter.
+const LITERALS_MAX: usize = 10_000;
+
 pub(super) fn collect(text: &[u8], list: &Tokens, findings: &mut Findings) {
     if list.open.is_some() {
         findings.note(Finding::Unterminated, 0);
@@ -24,6 +27,7 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
     let mut clause = K::None;
     let mut depth = 0_u32;
     let mut terms = 0_usize;
+    let mut commas = 0_usize;
     let mut negations = 0_u32;
     let mut matched = false;
     let mut cases = 0_u32;
@@ -33,7 +37,7 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
             K::End => cases = cases.saturating_sub(1),
             _ => {}
         }
-        negations = if token.keyword == K::Not {
+        negations = if token.keyword == K::Not || token.kind == Kind::Sign(b'-') {
             negations + 1
         } else {
             0
@@ -50,6 +54,8 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
             }
             Kind::Sign(b')' | b']' | b'}') => depth = depth.saturating_sub(1),
             Kind::Sign(b'+' | b'*' | b'/' | b'%' | b'^') => terms += 1,
+            // A list of ten thousand literals belongs into a parameter.
+            Kind::Sign(b',') => commas += 1,
             Kind::Sign(b'~') => regex(text, list, index, findings),
             Kind::Word => match token.keyword {
                 K::Or | K::Xor if filters(clause) && is_clause(list, index) => {
@@ -58,7 +64,7 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
                         findings.note(Finding::Tautology, token.start);
                     }
                 }
-                K::Or | K::Xor | K::And | K::Not => terms += 1,
+                K::Or | K::Xor | K::And | K::Not | K::When => terms += 1,
                 K::Union if clause == K::Return && matched => union(list, index, findings),
                 keyword
                     if (keyword.starts_clause() || keyword == K::Where)
@@ -72,7 +78,7 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
             _ => {}
         }
     }
-    if terms > TERMS_MAX {
+    if terms > TERMS_MAX || commas > LITERALS_MAX {
         findings.note(Finding::Oversize, 0);
     }
 }
@@ -199,26 +205,20 @@ fn same_twice(text: &[u8], list: &Tokens, at: usize) -> bool {
         && !list.is_sign(equals + 1 + right.len(), b'(')
 }
 
-/// The last line comment, when it starts or is odd in a way only a cut-off template explains.
+/// A line comment that starts or is odd in a way only a cut-off template explains.
 fn truncation(text: &[u8], list: &Tokens, findings: &mut Findings) {
-    let Some(comment) = list.comments.last().filter(|c| c.kind == Kind::LineComment) else {
-        return;
-    };
     let last = list.list.last();
-    if last.is_some_and(|t| t.start > comment.start) {
-        return;
-    }
-    let rest = comment.of(text).get(2..).unwrap_or_default().trim_ascii();
-    let line_start = memchr::memrchr(
-        b'\n',
-        text.get(..comment.start as usize).unwrap_or_default(),
-    )
-    .map_or(0, |i| i + 1);
-    let shares_line = last.is_some_and(|t| t.end as usize > line_start);
-    let closes = matches!(rest.first(), Some(b'\'' | b'"' | b'`' | b')' | b'}' | b']'));
-    let odd = odd_quotes(rest);
-    if (closes && (shares_line || odd)) || (shares_line && odd) {
-        findings.note(Finding::CommentTruncation, comment.start);
+    for comment in list.comments.iter().filter(|c| c.kind == Kind::LineComment) {
+        let rest = comment.of(text).get(2..).unwrap_or_default().trim_ascii();
+        let closes = matches!(rest.first(), Some(b'\'' | b'"' | b'`' | b')' | b'}' | b']'));
+        let odd = odd_quotes(rest);
+        let before = text.get(..comment.start as usize).unwrap_or_default();
+        let line = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
+        let ends = last.is_none_or(|t| t.start < comment.start);
+        let shares_line = ends && last.is_some_and(|t| t.end as usize > line);
+        if closes && odd || shares_line && (closes || odd) {
+            findings.note(Finding::CommentTruncation, comment.start);
+        }
     }
 }
 

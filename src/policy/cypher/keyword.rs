@@ -62,7 +62,10 @@ const TABLE: [u8; SLOTS] = {
 };
 
 /// Where a word in lower case belongs: by its ends, its middle and its length.
-#[expect(clippy::indexing_slicing, reason = "every word has a byte; evaluated for keywords by the compiler")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "every word has a byte; evaluated for keywords by the compiler"
+)]
 const fn slot(word: &[u8]) -> usize {
     if word.is_empty() {
         return 0;

@@ -170,7 +170,8 @@ fn procedure(text: &[u8], list: &Tokens, index: usize, reach: &mut Reach, findin
     let Some(first) = list.at(index) else { return };
     let root = first.inner(text);
     let after_dot = index > 0 && list.is_sign(index - 1, b'.');
-    if after_dot || !ROOTS.iter().any(|r| root.eq_ignore_ascii_case(r)) {
+    // Most dotted names are properties of variables of one letter.
+    if after_dot || root.len() < 2 || !ROOTS.iter().any(|r| root.eq_ignore_ascii_case(r)) {
         return;
     }
     let mut name = String::with_capacity(32);

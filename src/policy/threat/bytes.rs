@@ -26,6 +26,9 @@ pub(super) const LINE: u16 = 1 << 11;
 /// Of these a value may be made and still be plain.
 pub(super) const PLAIN: u16 = LETTER | DIGIT | BLANK | MILD;
 
+/// With any of these a value may be syntax of something, and takes more than one look.
+pub(super) const SUSPICIOUS: u16 = QUOTE | ANGLE | ESCAPE | SIGN | CONTROL;
+
 const fn class(byte: u8) -> u16 {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' => LETTER,

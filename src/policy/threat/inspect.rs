@@ -15,8 +15,8 @@ use super::{
 };
 use crate::policy::cypher::{self, Findings};
 
-/// Values that are not plain looked at in one request; beyond, the rest is not and `bound.leaves` is found.
-const LEAVES_MAX: usize = 50_000;
+/// Values with signs of syntax looked at in one request; beyond, the rest is not and `bound.leaves` is found.
+const LEAVES_MAX: usize = 30_000;
 
 /// JSON inside a string inside JSON is followed this deep.
 const NESTED_JSON_MAX: u8 = 3;
@@ -112,7 +112,7 @@ impl<'e> Inspector<'e> {
         if seen & !bytes::PLAIN == 0 && raw.len() < if bare { 8 } else { 4 } {
             return;
         }
-        if seen & !bytes::PLAIN != 0 && !self.counts(at) {
+        if seen & bytes::SUSPICIOUS != 0 && !self.counts(at) {
             return;
         }
         let disguised =
@@ -218,7 +218,7 @@ impl<'e> Inspector<'e> {
             .iter()
             .any(|mark| memchr::memmem::find(name, mark).is_some())
         {
-            self.match_rules(name, true, Context::Header, &Found::default(), at);
+            self.match_rules(name, true, Context::Key, &Found::default(), at);
         }
     }
 

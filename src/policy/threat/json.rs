@@ -161,7 +161,12 @@ impl<'t> Walker<'t, '_> {
         self.expect(b'"')?;
         let rest = self.text.get(self.position..).unwrap_or_default();
         let stop = memchr::memchr2(b'"', b'\\', rest).ok_or(JsonError::Malformed)?;
-        if rest.get(..stop).unwrap_or_default().iter().any(|b| *b < 0x20) {
+        if rest
+            .get(..stop)
+            .unwrap_or_default()
+            .iter()
+            .any(|b| *b < 0x20)
+        {
             return Err(JsonError::Malformed);
         }
         let text = match rest.get(stop) {

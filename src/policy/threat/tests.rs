@@ -1,30 +1,137 @@
 use super::*;
 
-pub(super) fn shipped() -> Engine {
-    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
-    let directory = if directory.is_dir() {
-        directory
-    } else {
-        "/work/main/rules".into()
+/// One rule, its varying part first.
+fn rule(lines: &str) -> String {
+    format!(
+        "- id: a-rule\n  name: a rule\n  tags: [test]\n  type: TEST\n  severity: high\n  confidence: 0.95\n{lines}\n"
+    )
+}
+
+fn compile(text: &str) -> Result<Engine, Vec<Diagnostic>> {
+    let file = RuleFile {
+        name: "x.yaml".into(),
+        text: text.to_owned(),
     };
-    let mut files: Vec<RuleFile> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .map(|path| RuleFile {
-            name: path.file_name().unwrap().to_string_lossy().into(),
-            text: std::fs::read_to_string(&path).unwrap(),
-        })
-        .collect();
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Engine::compile(&files, &[]).unwrap_or_else(|errors| {
-        panic!(
-            "{}",
-            errors
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n")
-        )
+    Engine::compile(&[file], &[])
+}
+
+fn refused(text: &str) -> String {
+    let errors = compile(text).unwrap_err();
+    errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn inspect(engine: &Engine, query: &str) -> Inspection {
+    engine.inspect(&Inspect {
+        method: "GET",
+        path: "/a",
+        raw_path: "/a",
+        query: Some(query),
+        headers: &http::HeaderMap::new(),
+        body: b"",
+        hints: Hints::default(),
     })
+}
+
+#[test]
+fn a_failing_test_refuses_the_file_and_names_the_rule() {
+    let message = refused(&rule(
+        "  match: {contains: [purple]}\n  tests: {match: [some green words]}",
+    ));
+    assert!(message.starts_with("x.yaml:8:"), "{message}");
+    assert!(
+        message.contains("a-rule.tests: has a test that should match and does not"),
+        "{message}"
+    );
+}
+
+#[test]
+fn unknown_keys_and_words_are_errors_with_their_place() {
+    let key = refused(&rule("  match: {contians: [purple]}"));
+    assert!(
+        key.starts_with("x.yaml:7:") && key.contains("contians"),
+        "{key}"
+    );
+    let word = refused(&rule("  match: {predicate: [sql.conditions]}"));
+    assert!(word.contains("unknown word: sql.conditions"), "{word}");
+    assert!(word.contains("did you mean `sql.condition`?"), "{word}");
+}
+
+#[test]
+fn every_wrong_value_of_a_rule_is_reported() {
+    let text = rule("  mode: enforced\n  match: {regex: ['(?=x)']}").replace("0.95", "1.5");
+    let message = refused(&text);
+    for part in [
+        "at most 1: 1.5",
+        "unknown word: enforced",
+        "not a pattern",
+        "linear time",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
+fn an_id_is_given_once_and_a_disabled_one_must_exist() {
+    let twice = rule("  match: {contains: [purple]}").repeat(2);
+    assert!(refused(&twice).contains("is taken by another rule: a-rule"));
+    let file = RuleFile {
+        name: "x.yaml".into(),
+        text: rule("  match: {contains: [purple]}"),
+    };
+    let errors = Engine::compile(&[file], &["b-rule".into()]).unwrap_err();
+    assert!(errors[0].to_string().contains("no such rule: b-rule"));
+}
+
+#[test]
+fn a_shadowed_rule_is_seen_and_does_not_count() {
+    let body = "  match: {contains: [purple]}\n  mitigations: [block_request]";
+    let enforced = inspect(&compile(&rule(body)).unwrap(), "a=purple+words");
+    assert_eq!(enforced.verdict, Verdict::Block);
+    assert!(enforced.mitigations.has(Mitigation::BlockRequest));
+    let shadow = inspect(
+        &compile(&rule(&format!("{body}\n  mode: shadow"))).unwrap(),
+        "a=purple+words",
+    );
+    assert_eq!(shadow.verdict, Verdict::Pass);
+    assert_eq!(shadow.indicators[0].mode, Mode::Shadow);
+    assert_eq!(shadow.indicators[0].field, "query.a");
+    assert!(shadow.mitigations.is_empty());
+}
+
+#[test]
+fn confidences_of_one_value_are_combined_and_of_two_are_not() {
+    let one = |id: &str, word: &str| {
+        rule(&format!(
+            "  match: {{contains: [{word}]}}\n  mitigations: [block_request]"
+        ))
+        .replace("a-rule", id)
+        .replace("0.95", "0.7")
+    };
+    let engine = compile(&format!(
+        "{}{}",
+        one("first", "purple"),
+        one("second", "orange")
+    ))
+    .unwrap();
+    assert_eq!(inspect(&engine, "a=purple+orange").verdict, Verdict::Block);
+    assert_eq!(
+        inspect(&engine, "a=purple+one&b=orange+one").verdict,
+        Verdict::Pass
+    );
+}
+
+#[test]
+fn repeated_names_are_looked_at_joined() {
+    let engine = compile(&rule(
+        "  match: {contains: [purple]}\n  mitigations: [block_request]",
+    ))
+    .unwrap();
+    assert_eq!(
+        inspect(&engine, "a=the+pur&a=ple+one").verdict,
+        Verdict::Block
+    );
 }

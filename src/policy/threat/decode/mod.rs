@@ -161,7 +161,7 @@ mod tests {
         }
 
         #[test]
-        fn percent_encoding_once_or_twice_changes_nothing(text in "[ -$'-~]{0,40}") {
+        fn percent_encoding_once_or_twice_changes_nothing(text in "[ -$'-*,-~]{0,40}") {
             let once: String = text.bytes().map(|b| format!("%{b:02x}")).collect();
             let twice: String = once.bytes().map(|b| format!("%{b:02X}")).collect();
             prop_assert_eq!(plain(&once), plain(&text));

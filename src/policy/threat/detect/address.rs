@@ -159,12 +159,12 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
             found.note(Predicate::UrlScheme, 0);
         }
     }
-    if named
+    if name.is_some_and(is_address_name)
         && whole
         && memchr::memmem::find(text, b"://").is_none()
         && hosts(text)
             .next()
-            .is_some_and(|h| is_literal_internal(h) || is_name(h))
+            .is_some_and(|h| h.contains(&b'.') && is_literal_internal(h) || is_name(h))
     {
         found.note(Predicate::UrlInternal, 0);
     }
@@ -180,6 +180,21 @@ fn is_url_name(name: &[u8]) -> bool {
     ]
     .iter()
     .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
+}
+
+/// Names of fields that hold nothing but addresses a server fetches; a bare `host` may be data.
+fn is_address_name(name: &[u8]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    [
+        &b"url"[..],
+        b"uri",
+        b"callback",
+        b"webhook",
+        b"redirect",
+        b"proxy",
+    ]
+    .iter()
+    .any(|word| memchr::memmem::find(&lower, word).is_some())
 }
 
 fn scheme(text: &[u8], end: usize) -> &[u8] {

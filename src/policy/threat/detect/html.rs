@@ -209,13 +209,12 @@ fn judge(tag: &[u8], at: usize, found: &mut Found) {
 }
 
 /// Schemes that run or load what follows them, without blanks.
-const SCHEMES: [&str; 11] = [
+const SCHEMES: [&str; 10] = [
     "javascript:",
     "vbscript:",
     "livescript:",
     "mocha:",
     "data:text/html",
-    "data:image/svg",
     "data:application/x",
     "data:text/javascript",
     "mhtml:",
@@ -243,12 +242,34 @@ fn attributes(values: &[u8], at: usize, found: &mut Found) {
     }
     let squeezed = squeeze(values);
     let has = |word: &str| memchr::memmem::find(&squeezed, word.as_bytes()).is_some();
-    if SCHEMES.iter().any(|w| has(w)) {
+    let drawing = has("data:image/svg") && ["onload", "onerror", "script"].iter().any(|w| has(w));
+    if drawing
+        || SCHEMES
+            .iter()
+            .any(|scheme| runs(&squeezed, scheme.as_bytes()))
+    {
         found.note(Predicate::HtmlScriptUrl, at);
     }
     if has("style=") && STYLES.iter().any(|w| has(w)) {
         found.note(Predicate::HtmlStyle, at);
     }
+}
+
+/// Whether a scheme stands there with something to run: `javascript:void(0)` is how a link says that it is none.
+fn runs(squeezed: &[u8], scheme: &[u8]) -> bool {
+    memchr::memmem::find_iter(squeezed, scheme)
+        .take(16)
+        .any(|at| {
+            let after = squeezed.get(at + scheme.len()..).unwrap_or_default();
+            let idle = [&b"void(0)"[..], b"void0", b";", b"\"", b"'"];
+            let address = scheme.ends_with(b":");
+            !address
+                || !idle.iter().any(|word| {
+                    after
+                        .strip_prefix(*word)
+                        .is_some_and(|rest| !rest.iter().any(|b| matches!(b, b'(' | b'`')))
+                })
+        })
 }
 
 /// Lower case without blanks, control characters, backslashes and comments' inside.
@@ -376,6 +397,8 @@ mod tests {
             "Vec<_> and <T: Copy>",
             "<me@example.com>",
             "turn it on=yes",
+            "<a href=\"javascript:void(0)\">x</a>",
+            "<img src=\"data:image/svg+xml;base64,PHN2Zz4=\">",
             "<template><div>{{ msg }}</div></template>",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");

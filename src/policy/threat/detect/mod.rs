@@ -36,7 +36,8 @@ pub(super) fn value(
         .unwrap_or_default();
     let has = |class: u16| classes & class != 0;
     if has(bytes::QUOTE | bytes::BRACKET | bytes::SIGN)
-        || has(bytes::BLANK) && (has(bytes::DIGIT | bytes::LINE) || text.len() < 64)
+        || has(bytes::BLANK)
+            && (has(bytes::DIGIT | bytes::LINE) || text.len() < 64 || names_select(text))
     {
         if text.len() <= WINDOW_BYTES {
             sql::find(text, found);
@@ -61,6 +62,14 @@ pub(super) fn value(
     if context != Context::UserAgent {
         address::find(head, context, name, found);
     }
+}
+
+/// Whether `select` stands in a text, in any case.
+fn names_select(text: &[u8]) -> bool {
+    memchr::memchr2_iter(b's', b'S', text).any(|at| {
+        text.get(at..at + 6)
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"select"))
+    })
 }
 
 /// A long text without what only pads it: comments, and long runs of blanks or of one byte.

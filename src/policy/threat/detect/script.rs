@@ -9,7 +9,6 @@ const SCHEMES: &[&[u8]] = &[
     b"livescript:",
     b"data:text/html",
     b"data:text/javascript",
-    b"data:image/svg+xml",
 ];
 
 pub(super) fn find(text: &[u8], found: &mut Found) {
@@ -32,7 +31,9 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
             .take(120)
             .any(|b| matches!(b, b'(' | b'`' | b'<' | b'%' | b'[' | b';' | b','))
             || after.starts_with(b"//");
-        if runs && !spaced {
+        let idle =
+            after.starts_with(b"void(0)") && after.iter().filter(|b| **b == b'(').count() == 1;
+        if runs && !spaced && !idle {
             found.note(Predicate::HtmlScriptUrl, 0);
         }
     }

@@ -55,7 +55,7 @@ fn conditions(text: &[u8], tokens: &[Token], inside: bool, found: &mut Found) {
             }
             Some(_) => false,
         };
-        if !left {
+        if !(left || before == Some(Kind::Word) && equal_numbers(text, tokens, at + 1)) {
             continue;
         }
         let mut next = at + 1;
@@ -84,6 +84,20 @@ fn conditions(text: &[u8], tokens: &[Token], inside: bool, found: &mut Found) {
             found.note(Predicate::SqlCondition, token.at);
         }
     }
+}
+
+/// `1=1`, and nothing after it that is prose.
+fn equal_numbers(text: &[u8], tokens: &[Token], at: usize) -> bool {
+    let same = word_text(text, tokens, at) == word_text(text, tokens, at + 2);
+    let equals = word_text(text, tokens, at + 1) == b"=";
+    let ends = match kind(tokens, at + 3) {
+        None => true,
+        Some(k) => matches!(
+            k,
+            Kind::Comment { .. } | Kind::Logic | Kind::Close | Kind::Semicolon
+        ),
+    };
+    kind(tokens, at) == Some(Kind::Number) && equals && same && ends
 }
 
 /// Whether an expression from `at` on compares what no honest text would.
@@ -196,7 +210,18 @@ fn closed_text(text: &[u8], tokens: &[Token], found: &mut Found) {
             Some(Predicate::SqlStacked)
         }
         Some(Kind::Comment { empty: true }) if at + 1 == tokens.len() => {
-            Some(Predicate::SqlCommentTail)
+            // `12" --` is a measure more often than an injection.
+            let quote = tokens.first().map_or(0, |t| t.end);
+            let digit = quote
+                .checked_sub(2)
+                .and_then(|i| text.get(i))
+                .is_some_and(u8::is_ascii_digit);
+            let inches = digit && text.get(quote - 1) == Some(&b'"');
+            Some(if inches {
+                Predicate::SqlWeakBreakout
+            } else {
+                Predicate::SqlCommentTail
+            })
         }
         Some(k) if is_operator(k) => expression(tokens, at),
         _ => None,
@@ -252,7 +277,9 @@ fn expression(tokens: &[Token], at: usize) -> Option<Predicate> {
     let sum = matches!(kind(tokens, at), Some(Kind::Arithmetic | Kind::Star)) && next == at + 1;
     let joined =
         operand.is_text() && !(sum && open) && !nothing && (open || kind(tokens, after).is_some());
-    let strong = words || matches!(operand, Kind::Variable | Kind::Call) || joined;
+    // `"LIKE"` is a quoted word; `'NOT LIKE'` is not.
+    let quoted_word = nothing && next == at + 1;
+    let strong = words && !quoted_word || matches!(operand, Kind::Variable | Kind::Call) || joined;
     Some(if strong {
         Predicate::SqlBreakout
     } else {
@@ -323,7 +350,11 @@ mod tests {
             "price > 5 and < 10",
             "if (x > 0 && y < 1) { return 'a' || b; }",
         ] {
-            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+            // A weak finding alone blocks nothing.
+            let strong = found(text)
+                .into_iter()
+                .find(|f| *f != Predicate::SqlWeakBreakout.name());
+            assert_eq!(strong, None, "{text}");
         }
     }
 }

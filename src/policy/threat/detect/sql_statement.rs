@@ -233,10 +233,10 @@ impl Here<'_> {
             _ => {
                 self.is(1, &["from"])
                     && self.kind(2) == Some(Kind::Word)
-                    && matches!(
-                        self.kind(3),
-                        None | Some(Kind::Keyword | Kind::Comment { .. } | Kind::Semicolon)
-                    )
+                    && match self.kind(3) {
+                        None | Some(Kind::Semicolon) => self.at > 0,
+                        Some(k) => matches!(k, Kind::Keyword | Kind::Comment { .. }),
+                    }
             }
         }
     }

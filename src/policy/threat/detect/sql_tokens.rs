@@ -152,7 +152,9 @@ impl Reader<'_> {
     fn step(&mut self) {
         match (self.peek(0), self.peek(1)) {
             (0..=b' ' | 0xa0, _) => self.at += 1,
-            (b'-', b'-') if matches!(self.peek(2), 0..=b' ' | b'+' | b'-' | b'\'' | b'"') => {
+            (b'-', b'-')
+                if matches!(self.peek(2), 0..=b' ' | b'+' | b'-' | b'/' | b'\'' | b'"') =>
+            {
                 self.comment(2)
             }
             (b'#', _) => self.comment(1),
@@ -297,7 +299,7 @@ impl Reader<'_> {
         let content = rest.get(mark..width).unwrap_or_default();
         let empty = content
             .iter()
-            .all(|b| matches!(b, 0..=b' ' | b'-' | b'+' | b';'));
+            .all(|b| matches!(b, 0..=b' ' | b'-' | b'+' | b';' | b'/' | b'*'));
         self.push(Kind::Comment { empty }, width);
     }
 

@@ -31,8 +31,14 @@ fn steps(text: &[u8]) -> (usize, usize) {
     let mut first = 0;
     for at in memchr::memmem::find_iter(text, b"..").take(256) {
         let before = at.checked_sub(1).and_then(|i| text.get(i));
-        let opens = before
-            .is_none_or(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'*' | b'[' | b'_'));
+        let escaped = at
+            .checked_sub(3)
+            .and_then(|from| text.get(from))
+            .is_some_and(|b| *b == b'%');
+        let opens = escaped
+            || before.is_none_or(|b| {
+                !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'*' | b'[' | b'_')
+            });
         let after = text.get(at + 2);
         let rest = text.get(at + 2..).unwrap_or_default();
         // Bytes of no character, or an escape no decoder knows: some server takes them for a separator.

@@ -16,7 +16,7 @@ use crate::policy::threat::{Mitigation, Mitigations, Mode, RuleFile, RuleMeta, S
 pub(crate) const RULES_MAX: usize = 1_024;
 
 /// A compiled pattern's memory.
-const REGEX_BYTES_MAX: usize = 2 << 20;
+const REGEX_BYTES_MAX: usize = 8 << 20;
 
 /// A rule ready to match.
 #[derive(Debug)]
@@ -101,6 +101,30 @@ pub(crate) fn compile(
     } else {
         Err(compiler.errors)
     }
+}
+
+/// All patterns of a rule as one, so that a value is walked once; as they are where that is too large.
+fn joined(regexes: Vec<Regex>) -> Vec<Regex> {
+    if regexes.len() < 2 {
+        return regexes;
+    }
+    let parts: Vec<String> = regexes
+        .iter()
+        .map(|r| format!("(?:{})", r.as_str()))
+        .collect();
+    match builder(&parts.join("|")).build() {
+        Ok(one) => vec![one],
+        Err(_) => regexes,
+    }
+}
+
+fn builder(pattern: &str) -> RegexBuilder {
+    let mut builder = RegexBuilder::new(pattern);
+    builder
+        .unicode(false)
+        .size_limit(REGEX_BYTES_MAX)
+        .dfa_size_limit(REGEX_BYTES_MAX);
+    builder
 }
 
 fn first_line(message: &str) -> String {
@@ -312,22 +336,18 @@ impl Compiler {
             .iter()
             .filter_map(|w| self.word(w, format!("{path}.predicate"), &known))
             .collect();
-        let regexes = wanted
+        let regexes: Vec<Regex> = wanted
             .regex
             .iter()
             .filter_map(|r| self.regex(r, format!("{path}.regex")))
             .collect();
-        (predicates, regexes)
+        (predicates, joined(regexes))
     }
 
     /// Patterns match bytes, and ASCII classes unless they say `(?u)`; look-around and back references do not
     /// exist, which keeps every match linear.
     fn regex(&mut self, text: &Spanned<String>, path: String) -> Option<Regex> {
-        let built = RegexBuilder::new(&text.value)
-            .unicode(false)
-            .size_limit(REGEX_BYTES_MAX)
-            .dfa_size_limit(REGEX_BYTES_MAX)
-            .build();
+        let built = builder(&text.value).build();
         match built {
             Ok(regex) => Some(regex),
             Err(error) => {
