@@ -147,12 +147,22 @@ impl Snapshot {
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Vec<Diagnostic>> {
         let engine = Engine::compile(files, &config.rules.disabled)?;
-        let plans = config.plans.iter().map(|plan| (plan.name.clone(), plan_of(plan))).collect();
+        let plans = config
+            .plans
+            .iter()
+            .map(|plan| (plan.name.clone(), plan_of(plan)))
+            .collect();
         // Checked with the configuration; a scope that is none would admit nobody.
         let scopes = config
             .routes
             .iter()
-            .map(|route| route.scopes.iter().filter_map(|scope| scope.parse().ok()).collect())
+            .map(|route| {
+                route
+                    .scopes
+                    .iter()
+                    .filter_map(|scope| scope.parse().ok())
+                    .collect()
+            })
             .collect();
         let refused = config
             .routes
@@ -166,7 +176,11 @@ impl Snapshot {
         for settings in &config.clusters {
             let cluster = Cluster::start(settings, runtime).map_err(|error| {
                 let reason = format!("cluster {} cannot start: {error}", settings.name);
-                vec![Diagnostic::error(whole_file("gateway.yaml"), "clusters", reason)]
+                vec![Diagnostic::error(
+                    whole_file("gateway.yaml"),
+                    "clusters",
+                    reason,
+                )]
             })?;
             clusters.push(cluster);
         }
@@ -177,7 +191,13 @@ impl Snapshot {
         }
         Ok(Self {
             wire: Arc::new(wire_limits(&config)),
-            hash: hash.finalize().to_hex().as_str().get(..16).unwrap_or_default().to_owned(),
+            hash: hash
+                .finalize()
+                .to_hex()
+                .as_str()
+                .get(..16)
+                .unwrap_or_default()
+                .to_owned(),
             config,
             engine,
             plans,
@@ -197,7 +217,11 @@ impl Snapshot {
 pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
     let unreadable = |path: &Path, error: &std::io::Error| {
         let reason = format!("cannot be read: {error}");
-        vec![Diagnostic::error(whole_file(&path.display().to_string()), "rules", reason)]
+        vec![Diagnostic::error(
+            whole_file(&path.display().to_string()),
+            "rules",
+            reason,
+        )]
     };
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -206,7 +230,10 @@ pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
     let mut paths: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "yaml" || end == "yml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end == "yaml" || end == "yml")
+        })
         .collect();
     paths.sort();
     let mut files = Vec::with_capacity(paths.len());
@@ -222,7 +249,11 @@ pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
 
 /// What of a template comes before its first parameter; `None` when nothing does.
 fn fixed_prefix(template: &str) -> Option<String> {
-    let fixed = template.split('{').next().unwrap_or(template).trim_end_matches('/');
+    let fixed = template
+        .split('{')
+        .next()
+        .unwrap_or(template)
+        .trim_end_matches('/');
     (!fixed.is_empty()).then(|| fixed.to_owned())
 }
 
@@ -285,7 +316,10 @@ impl App {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let protocol = &parts.snapshot.config.protocol;
         Arc::new(Self {
-            gate: Gate::new(protocol.connections_max, protocol.connections_per_address_max),
+            gate: Gate::new(
+                protocol.connections_max,
+                protocol.connections_per_address_max,
+            ),
             failures: parts
                 .snapshot
                 .config
@@ -321,7 +355,10 @@ impl App {
 
     /// Certificates that a reload renews.
     pub(crate) fn adopt_certificates(&self, certificates: Vec<Arc<crate::tls::Certificate>>) {
-        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
+        *self
+            .certificates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
     /// Compiles the files anew and swaps them in; what is wrong with them changes nothing.
@@ -331,7 +368,11 @@ impl App {
     /// The diagnostics; the old snapshot goes on serving.
     pub fn reload(&self) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
         let result = Snapshot::load(&self.config_path, &self.runtime);
-        let certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let certificates = self
+            .certificates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let result = result.and_then(|snapshot| {
             for certificate in &certificates {
                 certificate.renew().map_err(|error| {
@@ -354,7 +395,10 @@ impl App {
         }
         crate::notes::reloaded(
             &self.audit,
-            result.as_ref().map(|snapshot| snapshot.hash.as_str()).map_err(Vec::as_slice),
+            result
+                .as_ref()
+                .map(|snapshot| snapshot.hash.as_str())
+                .map_err(Vec::as_slice),
         );
         result
     }
@@ -363,7 +407,8 @@ impl App {
     fn forget_health(&self, before: &Snapshot) {
         for cluster in &before.clusters {
             for (endpoint, _) in cluster.health() {
-                self.metrics.upstream_health(&cluster.name, &endpoint.to_string(), None);
+                self.metrics
+                    .upstream_health(&cluster.name, &endpoint.to_string(), None);
             }
         }
     }

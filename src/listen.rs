@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::app::App;
 use crate::config::{Listener, Protocol};
 use crate::proxy::HttpGateway;
-use crate::tls::Certificate;
 use crate::proxy::downstream::{Connection, Downstream, Socket, WireLimits, serve_http1};
+use crate::tls::Certificate;
 
 /// Connections the kernel completes before we accept them.
 const BACKLOG: i32 = 4_096;
@@ -84,7 +84,11 @@ impl Bound {
 ///
 /// The address is in use or not ours.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Transport::TCP))?;
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Transport::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -160,9 +164,17 @@ impl Entrance {
             return;
         }
         if connection.is_http2() {
-            self.gateway.process_new(Box::new(connection), &self.draining).await;
+            self.gateway
+                .process_new(Box::new(connection), &self.draining)
+                .await;
         } else {
-            serve_http1(self.gateway.clone(), connection, self.draining.clone(), self.app.clone()).await;
+            serve_http1(
+                self.gateway.clone(),
+                connection,
+                self.draining.clone(),
+                self.app.clone(),
+            )
+            .await;
         }
     }
 
@@ -171,7 +183,9 @@ impl Entrance {
         let Some(certificate) = &self.tls else {
             return Some((Socket::Plain(stream), false));
         };
-        let accepted = tokio::time::timeout(limits.header_timeout, certificate.acceptor().accept(stream)).await;
+        let accepted =
+            tokio::time::timeout(limits.header_timeout, certificate.acceptor().accept(stream))
+                .await;
         match accepted {
             Ok(Ok(tls)) => {
                 let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -223,7 +237,10 @@ impl Gate {
             self.total.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        let mut addresses = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = self
+            .per_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = addresses.entry(address).or_insert(0);
         if *count >= self.per_address_max {
             self.total.fetch_sub(1, Ordering::AcqRel);
@@ -245,7 +262,11 @@ impl Gate {
 impl Drop for Place {
     fn drop(&mut self) {
         self.gate.total.fetch_sub(1, Ordering::AcqRel);
-        let mut addresses = self.gate.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = self
+            .gate
+            .per_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = addresses.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

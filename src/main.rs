@@ -15,7 +15,11 @@ fn main() -> ExitCode {
             // Help and version are no errors; they go to standard output.
             let usage = error.use_stderr();
             drop(error.print());
-            return if usage { ExitCode::from(cli::EXIT_USAGE) } else { ExitCode::SUCCESS };
+            return if usage {
+                ExitCode::from(cli::EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     cli::run(cli, &mut std::io::stdout().lock(), &mut std::io::stderr())

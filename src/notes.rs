@@ -28,7 +28,11 @@ const SPOOL_TAKEN: &str = "audit-spool.taken.jsonl";
 
 /// The gateway has started; what the log had to mend is told with it.
 pub(crate) fn started(app: &App, recovery: &Recovery) {
-    let severity = if recovery.is_clean() { Severity::Info } else { Severity::Warning };
+    let severity = if recovery.is_clean() {
+        Severity::Info
+    } else {
+        Severity::Warning
+    };
     let details = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "config_hash": app.snapshot().hash,
@@ -37,25 +41,45 @@ pub(crate) fn started(app: &App, recovery: &Recovery) {
         "missing_events": recovery.missing_events,
         "damages": recovery.damages,
     });
-    append(&app.audit, &system(EventType::SystemEvent, severity, "gateway.started", details));
+    append(
+        &app.audit,
+        &system(EventType::SystemEvent, severity, "gateway.started", details),
+    );
 }
 
 /// The gateway stops; no event follows.
 pub(crate) fn stopped(log: &Log) {
-    append(log, &system(EventType::SystemEvent, Severity::Info, "gateway.stopped", json!({})));
+    append(
+        log,
+        &system(
+            EventType::SystemEvent,
+            Severity::Info,
+            "gateway.stopped",
+            json!({}),
+        ),
+    );
 }
 
 /// A reload took effect, or was refused and changed nothing.
 pub(crate) fn reloaded(log: &Log, result: Result<&str, &[Diagnostic]>) {
     let (severity, details) = match result {
-        Ok(hash) => (Severity::Info, json!({"result": "reloaded", "config_hash": hash})),
+        Ok(hash) => (
+            Severity::Info,
+            json!({"result": "reloaded", "config_hash": hash}),
+        ),
         Err(diagnostics) => {
             let errors: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-            (Severity::Error, json!({"result": "refused", "errors": errors}))
+            (
+                Severity::Error,
+                json!({"result": "refused", "errors": errors}),
+            )
         }
     };
     let what = "configuration.reload";
-    append(log, &system(EventType::ConfigurationChange, severity, what, details));
+    append(
+        log,
+        &system(EventType::ConfigurationChange, severity, what, details),
+    );
 }
 
 /// Somebody searched the audit trail through the admin API.
@@ -92,7 +116,12 @@ pub(crate) fn take_key_journal(store: &mut KeyStore, log: &Log) -> Result<(), Bo
 
 fn search_event(parameters: &Value) -> AuditEvent<'static> {
     let details = json!({"parameters": parameters});
-    system(EventType::SystemEvent, Severity::Info, "audit.searched", details)
+    system(
+        EventType::SystemEvent,
+        Severity::Info,
+        "audit.searched",
+        details,
+    )
 }
 
 fn key_event(change: &KeyChange) -> AuditEvent<'static> {
@@ -108,7 +137,12 @@ fn key_event(change: &KeyChange) -> AuditEvent<'static> {
         api_key_id: Some(change.key_id.to_string().into()),
         plan: Some(change.plan.clone().into()),
         actor: Some(change.by.clone().into()),
-        ..system(EventType::ConfigurationChange, Severity::Info, "key.changed", details)
+        ..system(
+            EventType::ConfigurationChange,
+            Severity::Info,
+            "key.changed",
+            details,
+        )
     }
 }
 
@@ -121,7 +155,13 @@ fn system(
     let now = Now::read();
     AuditEvent {
         event_type,
-        ..AuditEvent::system(time_ordered_id(now), now.unix_micros, severity, what, details)
+        ..AuditEvent::system(
+            time_ordered_id(now),
+            now.unix_micros,
+            severity,
+            what,
+            details,
+        )
     }
 }
 

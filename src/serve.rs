@@ -18,8 +18,8 @@ use crate::diagnostic::Diagnostic;
 use crate::keys::{KeyStore, KeyView};
 use crate::listen::{self, Bound};
 use crate::now::Now;
-use crate::random::time_ordered_id;
 use crate::proxy::{Gateway, HttpGateway};
+use crate::random::time_ordered_id;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
 use crate::telemetry::spans::{SpanExporter, SpanSettings};
 use crate::telemetry::trace::{Sampler, SamplerSettings};
@@ -82,17 +82,23 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         .enable_all()
         .build()
         .map_err(|error| start_error("background runtime")(&error))?;
-    let snapshot = Snapshot::load(config_path, runtime.handle()).map_err(ServeError::Configuration)?;
+    let snapshot =
+        Snapshot::load(config_path, runtime.handle()).map_err(ServeError::Configuration)?;
     let config = &snapshot.config;
     init_logs(&config.telemetry);
     create_private_dir(&config.data_dir)
         .map_err(|error| start_error(config.data_dir.display().to_string())(&error))?;
-    let store = KeyStore::open(&config.data_dir).map_err(|error| start_error("key store")(&error))?;
+    let store =
+        KeyStore::open(&config.data_dir).map_err(|error| start_error("key store")(&error))?;
     let (keys, loaded) = KeyView::load(&store).map_err(|error| start_error("key store")(&error))?;
     app::log_damage(&loaded);
-    let (log, recovery) = Log::open(&log_options(config))
-        .map_err(|error| start_error("audit log")(&error))?;
-    let bound = config.listeners.iter().map(Bound::bind).collect::<io::Result<Vec<_>>>();
+    let (log, recovery) =
+        Log::open(&log_options(config)).map_err(|error| start_error("audit log")(&error))?;
+    let bound = config
+        .listeners
+        .iter()
+        .map(Bound::bind)
+        .collect::<io::Result<Vec<_>>>();
     let bound = bound.map_err(|error| start_error("listener")(&error))?;
     let admin = listen::bind(config.admin.address)
         .map_err(|error| start_error(format!("admin {}", config.admin.address))(&error))?;
@@ -102,7 +108,11 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
     });
     let spans = span_exporter(config, runtime.handle(), &metrics)?;
     let sampler = Sampler::new(SamplerSettings {
-        ratio: config.telemetry.traces.as_ref().map_or(0.0, |traces| traces.sample_ratio),
+        ratio: config
+            .telemetry
+            .traces
+            .as_ref()
+            .map_or(0.0, |traces| traces.sample_ratio),
         inbound_per_second_max: TRACES_PER_SECOND_MAX,
         failures_per_second_max: TRACES_PER_SECOND_MAX,
     });
@@ -117,7 +127,12 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         audit: log,
         snapshot,
     });
-    app.adopt_certificates(bound.iter().filter_map(|bound| bound.certificate().cloned()).collect());
+    app.adopt_certificates(
+        bound
+            .iter()
+            .filter_map(|bound| bound.certificate().cloned())
+            .collect(),
+    );
     app.count_active_keys();
     app.metrics.config_loaded(&app.snapshot().hash);
     notes::started(&app, &recovery);
@@ -189,7 +204,10 @@ fn protocol_word(protocol: config::Protocol) -> &'static str {
 /// Creates a directory only its owner can enter.
 fn create_private_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 impl Started {
@@ -200,10 +218,19 @@ impl Started {
 
     /// Every listener's name, address and protocol; the admin listener last.
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr, &'static str)> {
-        let admin = self.admin.local_addr().map(|address| (Arc::from("admin"), address, "http1"));
+        let admin = self
+            .admin
+            .local_addr()
+            .map(|address| (Arc::from("admin"), address, "http1"));
         self.bound
             .iter()
-            .map(|bound| (bound.name.clone(), bound.address, protocol_word(bound.protocol)))
+            .map(|bound| {
+                (
+                    bound.name.clone(),
+                    bound.address,
+                    protocol_word(bound.protocol),
+                )
+            })
             .chain(admin)
             .collect()
     }
@@ -215,7 +242,10 @@ impl Started {
     /// `out` cannot be written.
     pub fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
         for (name, address, protocol) in self.addresses() {
-            writeln!(out, "listening name={name} address={address} protocol={protocol}")?;
+            writeln!(
+                out,
+                "listening name={name} address={address} protocol={protocol}"
+            )?;
         }
         Ok(())
     }
@@ -231,8 +261,12 @@ impl Started {
         self.start_workers(&bound, &stopped)?;
         drop(bound);
         let app = self.app.clone();
-        let admin = self.admin.try_clone().map_err(|error| start_error("admin")(&error))?;
-        self.runtime.spawn(admin::serve(admin, app.clone(), stopped.clone()));
+        let admin = self
+            .admin
+            .try_clone()
+            .map_err(|error| start_error("admin")(&error))?;
+        self.runtime
+            .spawn(admin::serve(admin, app.clone(), stopped.clone()));
         self.runtime.spawn(refresh(app.clone()));
         app.set_ready(true);
         let said = writeln!(out, "ready").and_then(|()| out.flush());
@@ -252,7 +286,10 @@ impl Started {
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), ServeError> {
         for index in 0..self.app.snapshot().config.threads {
-            let listeners = bound.iter().map(Bound::share).collect::<io::Result<Vec<_>>>();
+            let listeners = bound
+                .iter()
+                .map(Bound::share)
+                .collect::<io::Result<Vec<_>>>();
             let listeners = listeners.map_err(|error| start_error("listener")(&error))?;
             let app = self.app.clone();
             let stopped = stopped.clone();
@@ -334,7 +371,8 @@ pub(crate) fn read_gauges(app: &App) {
     app.count_active_keys();
     for cluster in &app.snapshot().clusters {
         for (endpoint, healthy) in cluster.health() {
-            app.metrics.upstream_health(&cluster.name, &endpoint.to_string(), Some(healthy));
+            app.metrics
+                .upstream_health(&cluster.name, &endpoint.to_string(), Some(healthy));
         }
     }
 }

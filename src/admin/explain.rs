@@ -27,7 +27,11 @@ pub fn explain(
     id: &str,
     search: impl Fn(&Search) -> Result<Page, SearchError>,
 ) -> Result<Option<Explanation>, String> {
-    let request = Search { request_id: Some(id.to_owned()), limit: 1, ..Search::default() };
+    let request = Search {
+        request_id: Some(id.to_owned()),
+        limit: 1,
+        ..Search::default()
+    };
     let event = id.parse().ok().map(|id| Search {
         event_id: Some(id),
         limit: 1,
@@ -36,7 +40,8 @@ pub fn explain(
     for by in event.into_iter().chain([request]) {
         let page = search(&by).map_err(|error| error.to_string())?;
         if let Some(event) = page.events.first() {
-            let event: Value = serde_json::from_str(event.get()).map_err(|error| error.to_string())?;
+            let event: Value =
+                serde_json::from_str(event.get()).map_err(|error| error.to_string())?;
             return Ok(Some(story(event)));
         }
     }
@@ -45,7 +50,10 @@ pub fn explain(
 
 fn story(event: Value) -> Explanation {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-    let status = event.get("status_code").and_then(Value::as_u64).unwrap_or(0);
+    let status = event
+        .get("status_code")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     let summary = match text("outcome") {
         "refused" => format!(
             "{} {} was refused with {status} ({}).",
@@ -59,8 +67,16 @@ fn story(event: Value) -> Explanation {
             text("endpoint"),
             text("refusal_code")
         ),
-        "aborted" => format!("{} {} was given up by the client.", text("method"), text("endpoint")),
-        _ => format!("{} {} was forwarded and answered {status}.", text("method"), text("endpoint")),
+        "aborted" => format!(
+            "{} {} was given up by the client.",
+            text("method"),
+            text("endpoint")
+        ),
+        _ => format!(
+            "{} {} was forwarded and answered {status}.",
+            text("method"),
+            text("endpoint")
+        ),
     };
     let indicators = event.get("indicators").and_then(Value::as_array);
     let findings: Vec<Value> = indicators.into_iter().flatten().map(finding).collect();
@@ -73,7 +89,12 @@ fn story(event: Value) -> Explanation {
 }
 
 fn finding(indicator: &Value) -> Value {
-    let text = |name: &str| indicator.get(name).and_then(Value::as_str).unwrap_or_default();
+    let text = |name: &str| {
+        indicator
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     json!({
         "rule": text("rule"),
         "type": text("indicator_type"),
@@ -96,9 +117,14 @@ fn would_have_passed(code: &str, findings: &[Value]) -> Option<String> {
                 .filter(|finding| finding.get("mode").and_then(Value::as_str) == Some("enforce"))
                 .filter_map(|finding| finding.get("field").and_then(Value::as_str))
                 .collect();
-            format!("the same request without the flagged content in {}", fields.join(", "))
+            format!(
+                "the same request without the flagged content in {}",
+                fields.join(", ")
+            )
         }
-        "key-missing" => "the same request with a key in X-API-Key or Authorization: Bearer".to_owned(),
+        "key-missing" => {
+            "the same request with a key in X-API-Key or Authorization: Bearer".to_owned()
+        }
         "quota-exceeded" => "the same request after Retry-After, or under a larger plan".to_owned(),
         "scope-missing" => "the same request by a key that has the scope".to_owned(),
         "route-not-found" => "a path that a route of the configuration matches".to_owned(),

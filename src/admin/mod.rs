@@ -70,7 +70,11 @@ async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next
     if bool::from(given.ct_eq(token.expose().as_bytes())) {
         next.run(request).await
     } else {
-        problem(StatusCode::UNAUTHORIZED, "admin-token-required", "The admin token is required.")
+        problem(
+            StatusCode::UNAUTHORIZED,
+            "admin-token-required",
+            "The admin token is required.",
+        )
     }
 }
 
@@ -105,19 +109,30 @@ async fn audit_events(
     match found.await {
         Ok(Ok(page)) => json(&page),
         Ok(Err(error)) => problem(StatusCode::BAD_REQUEST, "search-failed", &error.to_string()),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The search broke off."),
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "The search broke off.",
+        ),
     }
 }
 
 async fn explain_decision(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let found = tokio::task::spawn_blocking(move || {
-        explain(&id, |search| app.audit.search(search))
-    });
+    let found =
+        tokio::task::spawn_blocking(move || explain(&id, |search| app.audit.search(search)));
     match found.await {
         Ok(Ok(Some(explanation))) => json(&explanation),
-        Ok(Ok(None)) => problem(StatusCode::NOT_FOUND, "decision-not-found", "No such decision."),
+        Ok(Ok(None)) => problem(
+            StatusCode::NOT_FOUND,
+            "decision-not-found",
+            "No such decision.",
+        ),
         Ok(Err(reason)) => problem(StatusCode::BAD_REQUEST, "search-failed", &reason),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The search broke off."),
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "The search broke off.",
+        ),
     }
 }
 
@@ -128,13 +143,19 @@ async fn effective_config(State(app): State<Arc<App>>) -> Response {
 
 async fn reload(State(app): State<Arc<App>>) -> Response {
     match tokio::task::spawn_blocking(move || app.reload()).await {
-        Ok(Ok(snapshot)) => json(&serde_json::json!({"result": "reloaded", "config_hash": snapshot.hash})),
+        Ok(Ok(snapshot)) => {
+            json(&serde_json::json!({"result": "reloaded", "config_hash": snapshot.hash}))
+        }
         Ok(Err(diagnostics)) => {
             let errors: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             let body = serde_json::json!({"result": "refused", "errors": errors});
             (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(body)).into_response()
         }
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "The reload broke off."),
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "The reload broke off.",
+        ),
     }
 }
 

@@ -111,5 +111,7 @@ fn instant(name: &str, text: Option<&str>) -> Result<Option<i64>, String> {
 
 fn word<T: std::str::FromStr>(name: &str, text: Option<&str>) -> Result<Option<T>, String> {
     let Some(text) = text else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| format!("{name}: not known: {text}"))
+    text.parse()
+        .map(Some)
+        .map_err(|_| format!("{name}: not known: {text}"))
 }

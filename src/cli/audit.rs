@@ -83,7 +83,13 @@ fn print_table(page: &Page, out: &mut dyn Write) -> io::Result<()> {
     )?;
     for event in &page.events {
         let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
-        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
+        let text = |name: &str| {
+            event
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or("-")
+                .to_owned()
+        };
         writeln!(
             out,
             "{:27}  {:17}  {:8}  {:6}  {:3}  {:14}  {:36}  {}",
@@ -91,14 +97,21 @@ fn print_table(page: &Page, out: &mut dyn Write) -> io::Result<()> {
             text("event_type"),
             text("severity"),
             text("method"),
-            event.get("status_code").and_then(Value::as_u64).unwrap_or(0),
+            event
+                .get("status_code")
+                .and_then(Value::as_u64)
+                .unwrap_or(0),
             text("organization_id"),
             text("request_id"),
             text("endpoint"),
         )?;
     }
     match &page.next_cursor {
-        Some(cursor) => writeln!(out, "{} events; more with --cursor {cursor}", page.events.len()),
+        Some(cursor) => writeln!(
+            out,
+            "{} events; more with --cursor {cursor}",
+            page.events.len()
+        ),
         None => writeln!(out, "{} events", page.events.len()),
     }
 }
@@ -120,7 +133,10 @@ fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<O
     while follow {
         pause(TAIL_POLL);
         let known = seen;
-        for event in read_all(dir).flatten().filter(|event| event.position > known) {
+        for event in read_all(dir)
+            .flatten()
+            .filter(|event| event.position > known)
+        {
             seen = event.position;
             writeln!(out, "{}", event.json)?;
         }
@@ -129,7 +145,10 @@ fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<O
     Ok(Outcome::Done)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a command line tool that polls a folder")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command line tool that polls a folder"
+)]
 fn pause(time: Duration) {
     std::thread::sleep(time);
 }
@@ -147,7 +166,11 @@ fn export(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
         }
     }
     out.flush()?;
-    Ok(if bad == 0 { Outcome::Done } else { Outcome::Failed })
+    Ok(if bad == 0 {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
 }
 
 fn verify_log(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
@@ -169,7 +192,11 @@ fn verify_log(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
         )?,
         None => writeln!(out, "clean")?,
     }
-    Ok(if verification.is_sound() { Outcome::Done } else { Outcome::Failed })
+    Ok(if verification.is_sound() {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
 }
 
 /// `rg-gateway explain`.

@@ -23,9 +23,14 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(&self, out: &mut dyn Write, err: &mut dyn Write) -> Result<Outcome, CliError> {
+    pub(super) fn run(
+        &self,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> Result<Outcome, CliError> {
         if self.schema {
-            let schema = serde_json::to_string_pretty(&config::schema()).map_err(CliError::runtime)?;
+            let schema =
+                serde_json::to_string_pretty(&config::schema()).map_err(CliError::runtime)?;
             writeln!(out, "{schema}")?;
             return Ok(Outcome::Done);
         }

@@ -37,10 +37,17 @@ impl Demo {
         let keys = seed_keys(&self.data_dir).map_err(CliError::runtime)?;
         let started = serve::start(&config)?;
         let mut addresses = started.addresses().into_iter();
-        let (Some((_, gateway, _)), Some((_, admin, _))) = (addresses.next(), addresses.next()) else {
+        let (Some((_, gateway, _)), Some((_, admin, _))) = (addresses.next(), addresses.next())
+        else {
             return Err(CliError::Runtime("the demo has no listeners".to_owned()));
         };
-        let scene = Scene { gateway, admin, upstream, data_dir: &self.data_dir, keys: &keys };
+        let scene = Scene {
+            gateway,
+            admin,
+            upstream,
+            data_dir: &self.data_dir,
+            keys: &keys,
+        };
         scene.print(out)?;
         started.announce(out)?;
         started.run(out)?;
@@ -51,15 +58,23 @@ impl Demo {
     fn start_upstream(&self) -> io::Result<SocketAddr> {
         let listener = listen::bind((Ipv4Addr::LOCALHOST, self.port(2)).into())?;
         let address = listener.local_addr()?;
-        std::thread::Builder::new().name("demo-upstream".to_owned()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(demo::upstream::serve(listener, std::future::pending()))
-        })?;
+        std::thread::Builder::new()
+            .name("demo-upstream".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
+                runtime.block_on(demo::upstream::serve(listener, std::future::pending()))
+            })?;
         Ok(address)
     }
 
     fn port(&self, offset: u16) -> u16 {
-        if self.port_base == 0 { 0 } else { self.port_base.saturating_add(offset) }
+        if self.port_base == 0 {
+            0
+        } else {
+            self.port_base.saturating_add(offset)
+        }
     }
 
     fn config_text(&self, upstream: SocketAddr, rules: &Path) -> String {
@@ -69,7 +84,10 @@ impl Demo {
             .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", self.port(0)))
             .replace("127.0.0.1:9090", &format!("127.0.0.1:{}", self.port(1)))
             .replace("data_dir: ./data", "data_dir: .")
-            .replace("directory: ./rules", &format!("directory: {}", file_name(rules)))
+            .replace(
+                "directory: ./rules",
+                &format!("directory: {}", file_name(rules)),
+            )
     }
 }
 
@@ -99,7 +117,10 @@ fn seed_keys(data_dir: &Path) -> Result<Vec<(&'static str, String)>, Box<dyn std
             ..KeyTerms::default()
         };
         let environment = Environment::Test;
-        keys.push((plan, store.create(NewKey { environment, terms }, now)?.secret));
+        keys.push((
+            plan,
+            store.create(NewKey { environment, terms }, now)?.secret,
+        ));
     }
     Ok(keys)
 }
@@ -115,12 +136,20 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { gateway, admin, upstream, .. } = self;
+        let Self {
+            gateway,
+            admin,
+            upstream,
+            ..
+        } = self;
         let key = self.keys.last().map_or("", |(_, key)| key.as_str());
         let data_dir = self.data_dir.display();
         writeln!(out, "RocketGraph Gateway demo\n")?;
         writeln!(out, "  gateway   http://{gateway}")?;
-        writeln!(out, "  admin     http://{admin}   (/metrics, /audit/events, /explain/ID, /readyz)")?;
+        writeln!(
+            out,
+            "  admin     http://{admin}   (/metrics, /audit/events, /explain/ID, /readyz)"
+        )?;
         writeln!(out, "  upstream  http://{upstream}   (a small graph API)")?;
         writeln!(out, "  data      {data_dir}\n")?;
         for (plan, key) in self.keys {
@@ -129,15 +158,27 @@ impl Scene<'_> {
         let query = format!("http://{gateway}/v1/graphs/social/query");
         let json = "-H 'Content-Type: application/json'";
         writeln!(out, "\n# an allowed query: 200 with rows")?;
-        writeln!(out, "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (p:Person) WHERE p.age > $age RETURN p.name, p.age LIMIT 5\",\"parameters\":{{\"age\":40}}}}'")?;
+        writeln!(
+            out,
+            "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (p:Person) WHERE p.age > $age RETURN p.name, p.age LIMIT 5\",\"parameters\":{{\"age\":40}}}}'"
+        )?;
         writeln!(out, "\n# no key: 401")?;
         writeln!(out, "curl -i http://{gateway}/v1/graphs")?;
         writeln!(out, "\n# a blocked injection: 403 with a decision_id")?;
-        writeln!(out, "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (p:Person) WHERE p.name = '\\'''\\'' OR 1=1 RETURN p //'\\'' RETURN p\"}}'")?;
-        writeln!(out, "\n# what the audit trail holds of it, and why it was blocked")?;
+        writeln!(
+            out,
+            "curl -i {query} -H 'X-API-Key: {key}' {json} \\\n  -d '{{\"query\":\"MATCH (p:Person) WHERE p.name = '\\'''\\'' OR 1=1 RETURN p //'\\'' RETURN p\"}}'"
+        )?;
+        writeln!(
+            out,
+            "\n# what the audit trail holds of it, and why it was blocked"
+        )?;
         writeln!(out, "curl -s 'http://{admin}/audit/events?limit=3'")?;
         writeln!(out, "curl -s http://{admin}/explain/DECISION_ID")?;
-        writeln!(out, "rg-gateway audit --data-dir {data_dir} search --limit 5")?;
+        writeln!(
+            out,
+            "rg-gateway audit --data-dir {data_dir} search --limit 5"
+        )?;
         writeln!(out, "rg-gateway audit --data-dir {data_dir} verify\n")?;
         out.flush()
     }

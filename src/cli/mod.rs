@@ -123,8 +123,12 @@ pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
     let (code, written) = match outcome {
         Ok(Outcome::Done) => (ExitCode::SUCCESS, Ok(())),
         Ok(Outcome::Failed) => (ExitCode::FAILURE, Ok(())),
-        Err(CliError::Usage(reason)) => (ExitCode::from(EXIT_USAGE), writeln!(err, "error: {reason}")),
-        Err(CliError::Configuration(found)) => (ExitCode::from(EXIT_CONFIGURATION), report(&found, err)),
+        Err(CliError::Usage(reason)) => {
+            (ExitCode::from(EXIT_USAGE), writeln!(err, "error: {reason}"))
+        }
+        Err(CliError::Configuration(found)) => {
+            (ExitCode::from(EXIT_CONFIGURATION), report(&found, err))
+        }
         Err(CliError::Runtime(reason)) => (ExitCode::FAILURE, writeln!(err, "error: {reason}")),
     };
     // Nobody is left to tell that standard error is gone.

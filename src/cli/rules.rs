@@ -32,11 +32,22 @@ impl RulesCommand {
         match self {
             Self::Test { .. } => {
                 let report = engine.test_report();
-                writeln!(out, "{} rules, {} tests passed", engine.rules().count(), report.run)?;
+                writeln!(
+                    out,
+                    "{} rules, {} tests passed",
+                    engine.rules().count(),
+                    report.run
+                )?;
             }
             Self::List { .. } => {
                 for rule in engine.rules() {
-                    writeln!(out, "{:40} {:8} {:8}", rule.id, rule.mode.name(), rule.severity.name())?;
+                    writeln!(
+                        out,
+                        "{:40} {:8} {:8}",
+                        rule.id,
+                        rule.mode.name(),
+                        rule.severity.name()
+                    )?;
                 }
             }
         }

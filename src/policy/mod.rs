@@ -3,11 +3,11 @@
 //! Time and randomness come in as arguments; the limit table is the only state. Modules in the order
 //! a request meets them.
 
-pub mod hygiene;
-pub mod client;
-pub mod route;
 pub mod auth;
-pub mod limits;
+pub mod client;
 pub mod cypher;
-pub mod threat;
+pub mod hygiene;
+pub mod limits;
 pub mod refusal;
+pub mod route;
+pub mod threat;

@@ -81,7 +81,9 @@ impl Refusal {
             Self::Auth(refusal) => refusal.status(),
             Self::Unreadable { status, .. } => *status,
             Self::Path(_) => 400,
-            Self::RouteRefused | Self::UpgradeRefused | Self::Suspended { .. } | Self::Threat => 403,
+            Self::RouteRefused | Self::UpgradeRefused | Self::Suspended { .. } | Self::Threat => {
+                403
+            }
             Self::RouteNotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTimeout => 408,
@@ -140,9 +142,11 @@ impl Refusal {
             Self::Limited(exceeded) if exceeded.limit == LimitType::Address => {
                 "Too many failed authentications from this address.".into()
             }
-            Self::Limited(exceeded) => {
-                format!("The {} limit of the plan is used up.", exceeded.limit.as_str()).into()
-            }
+            Self::Limited(exceeded) => format!(
+                "The {} limit of the plan is used up.",
+                exceeded.limit.as_str()
+            )
+            .into(),
             Self::Suspended { .. } => "The API key is suspended.".into(),
             Self::BodyTooLarge { max } => format!("The body is larger than {max} bytes.").into(),
             Self::UninspectableBody { max } => {

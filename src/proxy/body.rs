@@ -45,17 +45,30 @@ pub(super) async fn read_ahead(
 ) -> Result<Bytes, Refusal> {
     session.enable_retry_buffering();
     let all = async {
-        let Some(first) = session.read_request_body().await.map_err(|_| Refusal::ClientGone)? else {
+        let Some(first) = session
+            .read_request_body()
+            .await
+            .map_err(|_| Refusal::ClientGone)?
+        else {
             return Ok(Bytes::new());
         };
         if first.len() as u64 == length {
             // The usual case: one read, no copy. The end still has to be seen by Pingora.
-            while session.read_request_body().await.map_err(|_| Refusal::ClientGone)?.is_some() {}
+            while session
+                .read_request_body()
+                .await
+                .map_err(|_| Refusal::ClientGone)?
+                .is_some()
+            {}
             return Ok(first);
         }
         let mut whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or(0));
         whole.extend_from_slice(&first);
-        while let Some(more) = session.read_request_body().await.map_err(|_| Refusal::ClientGone)? {
+        while let Some(more) = session
+            .read_request_body()
+            .await
+            .map_err(|_| Refusal::ClientGone)?
+        {
             whole.extend_from_slice(&more);
         }
         Ok(whole.freeze())

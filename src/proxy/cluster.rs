@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pingora::http::RequestHeader;
 use pingora::lb::health_check::HttpHealthCheck;
 use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backend, Backends, LoadBalancer, discovery};
-use pingora::http::RequestHeader;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 
 use crate::config;
@@ -78,7 +78,10 @@ impl Cluster {
         for _ in 0..CANDIDATES_MAX.min(self.endpoints.len() * 4) {
             let backend = self.balancer.select(b"", CANDIDATES_MAX)?;
             let address = backend.addr.as_inet()?;
-            let index = self.endpoints.iter().position(|(known, _)| known == address)?;
+            let index = self
+                .endpoints
+                .iter()
+                .position(|(known, _)| known == address)?;
             if !tried.contains(&index) {
                 second_choice = Some(index);
                 break;
@@ -86,7 +89,9 @@ impl Cluster {
             second_choice.get_or_insert(index);
         }
         let index = second_choice?;
-        self.endpoints.get(index).map(|(_, peer)| (index, peer.clone()))
+        self.endpoints
+            .get(index)
+            .map(|(_, peer)| (index, peer.clone()))
     }
 
     /// Every endpoint with its health.
@@ -130,7 +135,10 @@ fn health_check(
     check: &config::HealthCheck,
 ) -> pingora::Result<Box<HttpHealthCheck>> {
     let tls = settings.tls.as_ref();
-    let host = tls.map_or_else(|| "rocketgraph".to_owned(), |tls| tls.server_name.to_string());
+    let host = tls.map_or_else(
+        || "rocketgraph".to_owned(),
+        |tls| tls.server_name.to_string(),
+    );
     let mut http = HttpHealthCheck::new(&host, tls.is_some());
     let mut request = RequestHeader::build("GET", check.path.as_bytes(), None)?;
     request.insert_header("host", host.as_str())?;
@@ -140,7 +148,8 @@ fn health_check(
     http.consecutive_failure = check.unhealthy_after;
     http.peer_template.options.connection_timeout = Some(check.timeout);
     http.peer_template.options.read_timeout = Some(check.timeout);
-    http.peer_template.options.total_connection_timeout = Some(check.timeout.max(Duration::from_millis(1)));
+    http.peer_template.options.total_connection_timeout =
+        Some(check.timeout.max(Duration::from_millis(1)));
     Ok(Box::new(http))
 }
 

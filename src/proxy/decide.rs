@@ -90,11 +90,19 @@ fn find_route(session: &Session, ctx: &mut RequestContext) -> Result<(), Refusal
     ctx.path = Some(path.clone());
     let snapshot = ctx.snapshot.clone();
     // Back ends read `/admin;x` or `/admin.` as `/admin`, so what is refused is refused by name.
-    if let Some((route, _)) = snapshot.refused.iter().find(|(_, prefix)| canonical.lies_under(prefix)) {
+    if let Some((route, _)) = snapshot
+        .refused
+        .iter()
+        .find(|(_, prefix)| canonical.lies_under(prefix))
+    {
         ctx.route = Some(*route);
         return Err(Refusal::RouteRefused);
     }
-    match snapshot.config.router.find(host(session), &path, &request.method) {
+    match snapshot
+        .config
+        .router
+        .find(host(session), &path, &request.method)
+    {
         RouteMatch::Found { route, params } => {
             ctx.route = Some(route);
             let Some(route) = snapshot.config.routes.get(route) else {
@@ -117,14 +125,14 @@ fn raw_path(session: &Session) -> &str {
 
 fn host(session: &Session) -> Option<&str> {
     let request = session.req_header();
-    let value = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let value = request
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
     value.or_else(|| request.uri.authority().map(http::uri::Authority::as_str))
 }
 
-fn check_upgrade_and_expectation(
-    session: &Session,
-    ctx: &RequestContext,
-) -> Result<(), Refusal> {
+fn check_upgrade_and_expectation(session: &Session, ctx: &RequestContext) -> Result<(), Refusal> {
     let route = ctx.route().ok_or(Refusal::Internal)?;
     if route.refuse {
         return Err(Refusal::RouteRefused);
@@ -175,7 +183,10 @@ fn authenticate(app: &App, session: &Session, ctx: &mut RequestContext) -> Resul
     ctx.caller = Some(caller.clone());
     name_graph(session, ctx);
     let need = Need {
-        scopes: ctx.route.and_then(|route| ctx.snapshot.scopes.get(route)).map_or(&[], |s| s),
+        scopes: ctx
+            .route
+            .and_then(|route| ctx.snapshot.scopes.get(route))
+            .map_or(&[], |s| s),
         graph: ctx.graph_id.as_deref(),
         client: address,
     };
@@ -221,7 +232,10 @@ fn limit(app: &App, ctx: &mut RequestContext) -> Result<(), Refusal> {
         }));
     };
     let factor = app.penalties.factor(&caller, address(ctx), ctx.now);
-    match app.limits.admit(Subject::key(caller.index), plan, factor, 1, ctx.now) {
+    match app
+        .limits
+        .admit(Subject::key(caller.index), plan, factor, 1, ctx.now)
+    {
         Ok(admitted) => {
             ctx.limit_status = admitted.status;
             ctx.lease = admitted.lease;
@@ -230,7 +244,8 @@ fn limit(app: &App, ctx: &mut RequestContext) -> Result<(), Refusal> {
         Err(exceeded) => {
             let (key, organization) = (&*caller.key_id, &*caller.organization_id);
             let limit = exceeded.limit.as_str();
-            app.metrics.rate_limit_violation(Some(key), limit, Some(organization));
+            app.metrics
+                .rate_limit_violation(Some(key), limit, Some(organization));
             ctx.limit_status = Some(exceeded.status);
             Err(Refusal::Limited(exceeded))
         }
@@ -239,8 +254,12 @@ fn limit(app: &App, ctx: &mut RequestContext) -> Result<(), Refusal> {
 
 /// What a route needs before work is spent on it.
 fn admit_route(app: &App, ctx: &RequestContext) -> Result<usize, Refusal> {
-    app.audit.writable().map_err(|_| Refusal::AuditUnavailable)?;
-    ctx.route().map(|route| route.cluster).ok_or(Refusal::Internal)
+    app.audit
+        .writable()
+        .map_err(|_| Refusal::AuditUnavailable)?;
+    ctx.route()
+        .map(|route| route.cluster)
+        .ok_or(Refusal::Internal)
 }
 
 /// Steps 9 and 10: everything that is known now, and the body if it can be read ahead.
@@ -289,7 +308,11 @@ async fn inspect(
 }
 
 /// A request that declares an empty body, and is held to it.
-async fn no_body(app: &App, session: &mut Session, ctx: &mut RequestContext) -> Result<(), Refusal> {
+async fn no_body(
+    app: &App,
+    session: &mut Session,
+    ctx: &mut RequestContext,
+) -> Result<(), Refusal> {
     let within = ctx.snapshot.config.protocol.body_stall_timeout;
     match body::read_ahead(session, 0, within).await {
         Ok(body) if body.is_empty() => {
@@ -336,7 +359,8 @@ pub(super) fn judge(
     let mitigations = inspection.mitigations;
     ctx.inspection = Some(inspection);
     if let Some(caller) = &ctx.caller {
-        app.penalties.apply(caller, address(ctx), mitigations, ctx.now);
+        app.penalties
+            .apply(caller, address(ctx), mitigations, ctx.now);
     }
     if verdict == Verdict::Block {
         return Err(Refusal::Threat);
@@ -371,12 +395,16 @@ fn note(app: &App, ctx: &mut RequestContext, inspection: &threat::Inspection) {
 
 /// Lowercase hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('0'));
+        }
+    }
+    text
 }
 
 /// Whether a method may be sent twice without harm (RFC 9110, 9.2.2).

@@ -38,7 +38,10 @@ pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
         .map(|value| String::from_utf8_lossy(value.as_bytes()))
         .unwrap_or_default();
     let path = ctx.path.clone();
-    let path = without_keys(path.as_deref().unwrap_or_else(|| clipped(request.uri.path())));
+    let path = without_keys(
+        path.as_deref()
+            .unwrap_or_else(|| clipped(request.uri.path())),
+    );
     let seen = Seen {
         method: request.method.as_str(),
         path: &path,
@@ -74,7 +77,10 @@ pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8
 
 /// A path without what looks like an API key: somebody pasted one where logs would keep it.
 fn without_keys(path: &str) -> Cow<'_, str> {
-    if !["rg_live_", "rg_test_"].iter().any(|prefix| path.contains(prefix)) {
+    if !["rg_live_", "rg_test_"]
+        .iter()
+        .any(|prefix| path.contains(prefix))
+    {
         return Cow::Borrowed(path);
     }
     let is_key = |segment: &&str| segment.contains("rg_live_") || segment.contains("rg_test_");
@@ -148,7 +154,12 @@ fn event<'a>(ctx: &'a RequestContext, seen: &Seen<'a>, took: Duration) -> AuditE
             Coverage::Uninspected => Inspection::Uninspected,
         }),
         indicators: indicators(ctx),
-        ..AuditEvent::new(ctx.id, ctx.now.unix_micros, event_type, severity(ctx, event_type))
+        ..AuditEvent::new(
+            ctx.id,
+            ctx.now.unix_micros,
+            event_type,
+            severity(ctx, event_type),
+        )
     }
 }
 
@@ -188,10 +199,13 @@ fn event_type(ctx: &RequestContext, data: bool) -> EventType {
 }
 
 fn severity(ctx: &RequestContext, event_type: EventType) -> Severity {
-    let critical = ctx.inspection.iter().flat_map(|found| &found.indicators).any(|indicator| {
-        indicator.mode == Mode::Enforce
-            && indicator.severity == threat::Severity::Critical
-    });
+    let critical = ctx
+        .inspection
+        .iter()
+        .flat_map(|found| &found.indicators)
+        .any(|indicator| {
+            indicator.mode == Mode::Enforce && indicator.severity == threat::Severity::Critical
+        });
     match event_type {
         EventType::SecurityEvent if critical => Severity::Critical,
         EventType::SecurityEvent | EventType::Authentication | EventType::Authorization => {
@@ -224,7 +238,11 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
             field: (&*found.field).into(),
             excerpt: (&*found.excerpt).into(),
             mode: found.mode.name().into(),
-            mitigations: found.mitigations.iter().map(|word| word.name().into()).collect(),
+            mitigations: found
+                .mitigations
+                .iter()
+                .map(|word| word.name().into())
+                .collect(),
         })
         .collect()
 }
@@ -258,7 +276,8 @@ fn count(app: &App, ctx: &RequestContext, seen: &Seen<'_>, took: Duration) {
     }
     if let (Some(query), 1..=399) = (query_facts(ctx), ctx.status) {
         let graph = ctx.graph_id.as_deref().unwrap_or("unknown");
-        app.metrics.query(graph, query.complexity_class.name(), took, ctx.rows);
+        app.metrics
+            .query(graph, query.complexity_class.name(), took, ctx.rows);
     }
 }
 
@@ -292,7 +311,11 @@ fn span(ctx: &RequestContext, seen: &Seen<'_>, took: Duration) -> SpanRecord {
         start_unix_micros: ctx.now.unix_micros,
         duration: took,
         status: ctx.status,
-        url_scheme: if ctx.downstream.as_ref().is_some_and(|peer| peer.tls) { "https" } else { "http" },
+        url_scheme: if ctx.downstream.as_ref().is_some_and(|peer| peer.tls) {
+            "https"
+        } else {
+            "http"
+        },
         url_path: seen.path.to_owned(),
         protocol_version: seen.protocol_version,
         client_address: ctx.client,
@@ -334,5 +357,6 @@ fn query_facts(ctx: &RequestContext) -> Option<&threat::QueryFacts> {
 }
 
 fn clipped(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
+    text.get(..text.floor_char_boundary(TEXT_BYTES_MAX))
+        .unwrap_or(text)
 }

@@ -65,17 +65,22 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = RequestContext;
+    // Boxed: Pingora moves it through several futures.
+    type CTX = Box<RequestContext>;
 
-    fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(self.app.snapshot(), Now::read())
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(RequestContext::new(self.app.snapshot(), Now::read()))
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {
         // None: bodies pass as they are.
     }
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
         ctx.downstream = downstream_of(session);
         let inbound = session.req_header().headers.get("traceparent");
         let inbound = inbound.and_then(|value| TraceContext::parse(value.as_bytes()));
@@ -85,7 +90,11 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<bool> {
         match decide::decide(&self.app, session, ctx).await {
             Ok(permit) => {
                 ctx.permit = Some(permit);
@@ -98,7 +107,11 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<Box<HttpPeer>> {
         ctx.body.rewind();
         ctx.forwarded_at = Some(Now::read());
         ctx.upstream_span = ctx.trace.child().span_id;
@@ -109,7 +122,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut RequestContext,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         upstream::rewrite(session, request, ctx)
     }
@@ -119,7 +132,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        ctx: &mut RequestContext,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         let max = ctx.route().map_or(0, |route| route.body_bytes_max);
         if session.body_bytes_read() as u64 > max && !session.was_upgraded() {
@@ -143,9 +156,10 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut RequestContext,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
+        {
             return Ok(());
         }
         self.note_answer(response, ctx);
@@ -168,7 +182,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        ctx: &mut RequestContext,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         ctx.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         if end_of_stream {
@@ -181,7 +195,7 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        ctx: &mut RequestContext,
+        ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent, so even a POST may go to another endpoint.
@@ -194,7 +208,7 @@ impl ProxyHttp for Gateway {
         _peer: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        ctx: &mut RequestContext,
+        ctx: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
         let safe = decide::is_idempotent(&session.req_header().method)
@@ -202,7 +216,10 @@ impl ProxyHttp for Gateway {
             && session.as_ref().response_written().is_none()
             && ctx.refusal.is_none()
             && upstream::may_retry(ctx);
-        let gave_up = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let gave_up = matches!(
+            error.etype(),
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout
+        );
         if !safe || (gave_up && !client_reused) {
             error.set_retry(false);
         } else {
@@ -216,13 +233,15 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        ctx: &mut RequestContext,
+        ctx: &mut Self::CTX,
     ) -> FailToProxy {
         let unfinished = !session.is_body_done();
         let refusal = match ctx.refusal.take() {
             Some(refusal) => refusal,
             // The upstream waited for a body that did not come.
-            None if unfinished && *error.etype() == ErrorType::ReadTimedout => Refusal::RequestTimeout,
+            None if unfinished && *error.etype() == ErrorType::ReadTimedout => {
+                Refusal::RequestTimeout
+            }
             None => respond::explain(error, ctx),
         };
         let error_code = refusal.status();
@@ -239,11 +258,21 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        _error: Option<&Error>,
+        ctx: &mut Self::CTX,
+    ) {
         finish::close(&self.app, session, ctx);
     }
 
-    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _ctx: &Self::CTX,
+        _error: &Error,
+    ) -> bool {
         // The audit event and the span are the voice of a request, failed ones included.
         true
     }
@@ -251,7 +280,7 @@ impl ProxyHttp for Gateway {
     fn suppress_proxy_warn_log(
         &self,
         _session: &Session,
-        _ctx: &RequestContext,
+        _ctx: &Self::CTX,
         _error: &Error,
         _context: ProxyWarnLogContext,
     ) -> bool {
@@ -284,7 +313,11 @@ impl Gateway {
         }
         let whole = ctx.body.release();
         decide::judge(&self.app, session, ctx, &whole)?;
-        ctx.coverage = if over { Coverage::Uninspected } else { Coverage::Complete };
+        ctx.coverage = if over {
+            Coverage::Uninspected
+        } else {
+            Coverage::Complete
+        };
         // Writing an empty chunk would end the upstream's body twice.
         *body = (!whole.is_empty()).then_some(whole);
         Ok(())

@@ -36,7 +36,9 @@ pub(super) async fn refuse(
     if !session.is_body_done() {
         session.set_keepalive(None);
     }
-    session.write_response_header(Box::new(header), is_head).await?;
+    session
+        .write_response_header(Box::new(header), is_head)
+        .await?;
     if !is_head {
         session.write_response_body(Some(body), true).await?;
     }
@@ -110,12 +112,18 @@ pub(super) fn explain(error: &Error, ctx: &RequestContext) -> Refusal {
     }
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => Refusal::UpstreamUnavailable,
-        (ErrorSource::Upstream, ErrorType::ConnectTimedout | ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute | ErrorType::ConnectError | ErrorType::BindError
-            | ErrorType::SocketError | ErrorType::ConnectProxyFailure
-            | ErrorType::TLSHandshakeFailure | ErrorType::TLSHandshakeTimedout) => {
-            Refusal::UpstreamUnavailable
-        }
+        (
+            ErrorSource::Upstream,
+            ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::BindError
+            | ErrorType::SocketError
+            | ErrorType::ConnectProxyFailure
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout,
+        ) => Refusal::UpstreamUnavailable,
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             Refusal::UpstreamTimeout
         }

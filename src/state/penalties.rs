@@ -58,7 +58,9 @@ impl Penalties {
     ///
     /// [`Refusal::Suspended`] with the rest of the suspension.
     pub fn check(&self, caller: &Caller, address: IpAddr, now: Now) -> Result<(), Refusal> {
-        let until = self.find(caller, address).and_then(|penalty| penalty.suspended_until);
+        let until = self
+            .find(caller, address)
+            .and_then(|penalty| penalty.suspended_until);
         match until {
             Some(until) if until.mono_nanos > now.mono_nanos => Err(Refusal::Suspended {
                 retry_after: until.since(now),

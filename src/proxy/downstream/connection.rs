@@ -119,7 +119,8 @@ impl Connection {
     /// False when the client said nothing in time.
     pub(crate) async fn greet(&mut self) -> bool {
         self.stall.start(self.limits.header_timeout);
-        while self.received.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&self.received) {
+        while self.received.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&self.received)
+        {
             match std::future::poll_fn(|cx| self.poll_receive(cx)).await {
                 Ok(0) | Err(_) => return false,
                 Ok(_) => {}

@@ -14,10 +14,11 @@ use crate::proxy::{HttpGateway, wire};
 /// Reads heads, refuses bad ones, and hands good ones to Pingora until the connection is done.
 pub(crate) async fn serve(
     gateway: Arc<HttpGateway>,
-    mut connection: Connection,
+    connection: Connection,
     mut shutdown: ShutdownWatch,
     app: Arc<crate::app::App>,
 ) {
+    let mut connection = Box::new(connection);
     let mut first = true;
     loop {
         let next = tokio::select! {
@@ -29,10 +30,10 @@ pub(crate) async fn serve(
         match next {
             NextHead::Ready => {}
             NextHead::Closed => return,
-            NextHead::Refused(fault) => return refuse(&app, connection, fault).await,
+            NextHead::Refused(fault) => return refuse(&app, *connection, fault).await,
         }
         first = false;
-        let mut session = ServerSession::new_http1(Box::new(connection));
+        let mut session = ServerSession::new_http1(connection);
         if *shutdown.borrow() {
             session.set_keepalive(None);
         } else {
@@ -45,7 +46,7 @@ pub(crate) async fn serve(
         let Ok(same) = stream.into_any().downcast::<Connection>() else {
             return;
         };
-        connection = *same;
+        connection = same;
         if !connection.is_message_over() {
             return;
         }

@@ -21,11 +21,16 @@ fn limits() -> WireLimits {
 /// A client's end and the gateway's end of one connection.
 async fn pair(limits: WireLimits) -> (TcpStream, Connection) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let (server, peer) = listener.accept().await.unwrap();
     let downstream = Arc::new(Downstream::new(peer, false));
     let socket = Socket::Plain(server);
-    (client, Connection::new(socket, downstream, Arc::new(limits), false).unwrap())
+    (
+        client,
+        Connection::new(socket, downstream, Arc::new(limits), false).unwrap(),
+    )
 }
 
 /// Everything of the current message, then whether the connection holds back what follows.
@@ -38,16 +43,22 @@ async fn message(connection: &mut Connection, bytes: usize) -> Vec<u8> {
 
 async fn has_nothing_more(connection: &mut Connection) -> bool {
     let mut one = [0];
-    tokio::time::timeout(Duration::from_millis(50), connection.read(&mut one)).await.is_err()
+    tokio::time::timeout(Duration::from_millis(50), connection.read(&mut one))
+        .await
+        .is_err()
 }
 
 #[tokio::test]
 async fn a_message_ends_where_its_framing_says_and_pipelined_bytes_wait() {
     let first = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
-    let second = b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let second =
+        b"POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let third = b"GET /c HTTP/1.1\r\nHost: x\r\n\r\n";
     let (mut client, mut connection) = pair(limits()).await;
-    client.write_all(&[&first[..], second, third].concat()).await.unwrap();
+    client
+        .write_all(&[&first[..], second, third].concat())
+        .await
+        .unwrap();
     for expected in [&first[..], second, third] {
         assert_eq!(message(&mut connection, expected.len()).await, expected);
         assert!(connection.is_message_over());
@@ -59,7 +70,10 @@ async fn a_message_ends_where_its_framing_says_and_pipelined_bytes_wait() {
 async fn a_body_longer_than_the_buffers_passes_whole() {
     let (mut client, mut connection) = pair(limits()).await;
     let body = vec![b'x'; 300_000];
-    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     let sent = [head.as_bytes(), &body].concat();
     let sending = sent.clone();
     let client = tokio::spawn(async move {
@@ -119,18 +133,27 @@ async fn a_stalled_body_is_cut_and_recorded() {
     let mut all = Vec::new();
     let error = connection.read_to_end(&mut all).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-    assert_eq!(connection.downstream().fault(), Some(WireFault::BodyTimeout));
+    assert_eq!(
+        connection.downstream().fault(),
+        Some(WireFault::BodyTimeout)
+    );
 }
 
 #[tokio::test]
 async fn the_http2_preface_is_told_from_a_request() {
     let (mut client, mut connection) = pair(limits()).await;
-    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
     assert!(connection.greet().await);
     assert!(connection.is_http2());
 
     let (mut client, mut connection) = pair(limits()).await;
-    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     assert!(connection.greet().await);
     assert!(!connection.is_http2());
     assert!(matches!(connection.next_head(true).await, NextHead::Ready));
