@@ -296,7 +296,7 @@ impl Started {
             // Workers end with the process.
             std::thread::Builder::new()
                 .name(format!("rg-worker-{index}"))
-                .spawn(move || work(listeners, app, &stopped))
+                .spawn(move || work(listeners, &app, &stopped))
                 .map_err(|error| start_error("worker thread")(&error))?;
         }
         Ok(())
@@ -312,7 +312,7 @@ impl Started {
     }
 }
 
-fn work(listeners: Vec<Bound>, app: Arc<App>, stopped: &watch::Receiver<bool>) {
+fn work(listeners: Vec<Bound>, app: &Arc<App>, stopped: &watch::Receiver<bool>) {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -320,7 +320,7 @@ fn work(listeners: Vec<Bound>, app: Arc<App>, stopped: &watch::Receiver<bool>) {
             return;
         }
     };
-    let gateway = gateway(&app);
+    let gateway = gateway(app);
     runtime.block_on(async {
         for bound in listeners {
             let (gateway, app, stopped) = (gateway.clone(), app.clone(), stopped.clone());

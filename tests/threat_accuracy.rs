@@ -2,6 +2,7 @@
 //! attack families are stopped under every mutation that keeps their meaning.
 //!
 //! Attacks are built from grammar and random names, so that no rule can know them.
+#![cfg(test)]
 
 use std::path::Path;
 use std::sync::LazyLock;

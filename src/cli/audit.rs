@@ -23,7 +23,7 @@ pub(super) enum AuditCommand {
     /// Find events, newest first.
     Search {
         #[command(flatten)]
-        parameters: SearchParameters,
+        parameters: Box<SearchParameters>,
         /// Print JSON lines instead of a table.
         #[arg(long)]
         json: bool,
@@ -130,7 +130,10 @@ fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<O
         writeln!(out, "{json}")?;
     }
     out.flush()?;
-    while follow {
+    if !follow {
+        return Ok(Outcome::Done);
+    }
+    loop {
         pause(TAIL_POLL);
         let known = seen;
         for event in read_all(dir)
@@ -142,7 +145,6 @@ fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<O
         }
         out.flush()?;
     }
-    Ok(Outcome::Done)
 }
 
 #[expect(

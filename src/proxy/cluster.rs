@@ -37,8 +37,7 @@ impl Cluster {
         let mut endpoints = Vec::with_capacity(settings.endpoints.len());
         for endpoint in &settings.endpoints {
             let address = endpoint.address.to_string();
-            let weight = usize::try_from(endpoint.weight).unwrap_or(usize::MAX);
-            backends.insert(Backend::new_with_weight(&address, weight)?);
+            backends.insert(Backend::new_with_weight(&address, endpoint.weight)?);
             endpoints.push((endpoint.address, prepared_peer(settings, endpoint.address)));
         }
         let mut balancer =

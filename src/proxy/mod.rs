@@ -76,11 +76,7 @@ impl ProxyHttp for Gateway {
         // None: bodies pass as they are.
     }
 
-    async fn early_request_filter(
-        &self,
-        session: &mut Session,
-        ctx: &mut Self::CTX,
-    ) -> Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         ctx.downstream = downstream_of(session);
         let inbound = session.req_header().headers.get("traceparent");
         let inbound = inbound.and_then(|value| TraceContext::parse(value.as_bytes()));
@@ -90,11 +86,7 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(
-        &self,
-        session: &mut Session,
-        ctx: &mut Self::CTX,
-    ) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         match decide::decide(&self.app, session, ctx).await {
             Ok(permit) => {
                 ctx.permit = Some(permit);
@@ -165,10 +157,10 @@ impl ProxyHttp for Gateway {
         self.note_answer(response, ctx);
         response.insert_header("x-request-id", &*ctx.request_id)?;
         respond::rate_limit_fields(response, ctx)?;
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            if let Some(downstream) = &ctx.downstream {
-                downstream.become_tunnel();
-            }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(downstream) = &ctx.downstream
+        {
+            downstream.become_tunnel();
         }
         // A tunnel may last for days; that it was opened is what is recorded.
         if response.status == StatusCode::SWITCHING_PROTOCOLS || has_no_body(session, response) {
@@ -258,21 +250,11 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn logging(
-        &self,
-        session: &mut Session,
-        _error: Option<&Error>,
-        ctx: &mut Self::CTX,
-    ) {
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut Self::CTX) {
         finish::close(&self.app, session, ctx);
     }
 
-    fn suppress_error_log(
-        &self,
-        _session: &Session,
-        _ctx: &Self::CTX,
-        _error: &Error,
-    ) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
         // The audit event and the span are the voice of a request, failed ones included.
         true
     }
