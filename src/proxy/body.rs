@@ -3,10 +3,12 @@
 //! Two paths, one promise: not one byte of a body goes upstream before the whole of it, up to the
 //! route's inspection limit, has been judged.
 //!
-//! * A body that surely fits Pingora's replay buffer is read before the upstream is even chosen
+//! * A body that fits Pingora's replay buffer is read before the upstream is even chosen
 //!   ([`read_ahead`]); Pingora replays it from there.
-//! * A larger or open-ended one is held in [`crate::proxy`]'s `request_body_filter` until its end:
-//!   the upstream has seen the head by then, but no body, and a refusal drops that connection.
+//! * A larger one is held in [`crate::proxy`]'s `request_body_filter` until its end: the upstream has
+//!   seen the head by then, but no body, and a refusal drops that connection.
+
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
@@ -16,6 +18,10 @@ use crate::policy::refusal::Refusal;
 
 /// What Pingora replays to the upstream after a body was read ahead (its `BODY_BUF_LIMIT`).
 const REPLAY_BYTES_MAX: u64 = 64 * 1024;
+
+/// The most a single read of a body without a length returns: a released piece of a chunked body
+/// ([`Connection`](super::downstream::Connection)), or a DATA frame of the default size (RFC 9113, 4.2).
+const READ_BYTES_MAX: u64 = 16 * 1024;
 
 /// The body of a request, as far as it is held.
 #[derive(Default)]
@@ -29,55 +35,68 @@ pub(super) enum HeldBody {
     Released,
 }
 
-/// Whether the whole body can be read before an upstream is chosen.
-///
-/// Pingora loses what does not fit its replay buffer, so only a body whose declared length fits is
-/// read ahead. Its length is known and checked by then.
-pub(super) fn fits_read_ahead(content_length: Option<u64>) -> bool {
-    content_length.is_some_and(|length| length <= REPLAY_BYTES_MAX)
+/// What reading ahead came to.
+pub(super) enum Ahead {
+    /// The whole body is here, and Pingora will replay it.
+    Whole(Bytes),
+    /// It goes on beyond what can be replayed; what was read comes again, first, through the filter.
+    Begun,
 }
 
-/// Reads the whole body into Pingora's replay buffer and returns a copy to judge.
+/// Whether reading ahead makes sense: the body is not known to exceed what Pingora replays.
+pub(super) fn may_fit(content_length: Option<u64>) -> bool {
+    content_length.is_none_or(|length| length <= REPLAY_BYTES_MAX)
+}
+
+/// Reads the body into Pingora's replay buffer before an upstream is chosen.
+///
+/// Pingora loses what does not fit that buffer, so a body without a length is read only while the
+/// next read surely fits.
 pub(super) async fn read_ahead(
     session: &mut Session,
-    length: u64,
-    within: std::time::Duration,
-) -> Result<Bytes, Refusal> {
+    length: Option<u64>,
+    within: Duration,
+    budget: &HeldBytes,
+) -> Result<Ahead, Refusal> {
     session.enable_retry_buffering();
-    let all = async {
-        let Some(first) = session
-            .read_request_body()
-            .await
-            .map_err(|_| Refusal::ClientGone)?
-        else {
-            return Ok(Bytes::new());
-        };
-        if first.len() as u64 == length {
-            // The usual case: one read, no copy. The end still has to be seen by Pingora.
-            while session
-                .read_request_body()
-                .await
-                .map_err(|_| Refusal::ClientGone)?
-                .is_some()
-            {}
-            return Ok(first);
-        }
-        let mut whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or(0));
-        whole.extend_from_slice(&first);
-        while let Some(more) = session
-            .read_request_body()
-            .await
-            .map_err(|_| Refusal::ClientGone)?
-        {
-            whole.extend_from_slice(&more);
-        }
-        Ok(whole.freeze())
-    };
     // HTTP/2 has no deadline of its own on body reads; HTTP/1 connections also enforce theirs.
-    match tokio::time::timeout(within, all).await {
-        Ok(read) => read,
-        Err(_) => Err(Refusal::RequestTimeout),
+    let read = tokio::time::timeout(within, read_while_it_fits(session, length, budget.none()));
+    read.await.unwrap_or(Err(Refusal::RequestTimeout))
+}
+
+async fn read_while_it_fits(
+    session: &mut Session,
+    length: Option<u64>,
+    mut budget: HeldBytes,
+) -> Result<Ahead, Refusal> {
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    let mut held = 0;
+    while length.is_some() || held + READ_BYTES_MAX <= REPLAY_BYTES_MAX {
+        let read = session.read_request_body().await;
+        let Some(chunk) = read.map_err(|_| Refusal::ClientGone)? else {
+            let whole = if joined.is_empty() {
+                first
+            } else {
+                joined.freeze()
+            };
+            return Ok(Ahead::Whole(whole));
+        };
+        if !budget.grow(chunk.len()) {
+            return Err(Refusal::InspectionBusy);
+        }
+        held += chunk.len() as u64;
+        if first.is_empty() {
+            // The usual body comes in one piece and is not copied.
+            first = chunk;
+        } else {
+            if joined.is_empty() {
+                joined.extend_from_slice(&first);
+            }
+            joined.extend_from_slice(&chunk);
+        }
     }
+    Ok(Ahead::Begun)
 }
 
 impl HeldBody {

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, HeaderName};
 use pingora::proxy::Session;
 use sha2::{Digest as _, Sha256};
 
-use super::body;
+use super::body::{self, Ahead};
 use super::context::{Coverage, Permit, RequestContext};
 use crate::app::App;
 use crate::config::{Otherwise, Source};
@@ -293,18 +293,19 @@ async fn inspect(
         let continued = session.write_continue_response().await;
         continued.map_err(|_| Refusal::ClientGone)?;
     }
-    if !body::fits_read_ahead(length) {
-        // The rest is held back in `request_body_filter`.
-        return judge(app, session, ctx, &[]);
+    if body::may_fit(length) {
+        let within = ctx.snapshot.config.protocol.body_timeout;
+        let read = body::read_ahead(session, length, within, &app.held_bytes).await;
+        let read = read.map_err(|refusal| super::respond::blame_wire(ctx, refusal))?;
+        if let Ahead::Whole(whole) = read {
+            judge(app, session, ctx, &whole)?;
+            ctx.coverage = Coverage::Complete;
+            ctx.body.release();
+            return Ok(());
+        }
     }
-    let within = ctx.snapshot.config.protocol.body_timeout;
-    let whole = body::read_ahead(session, length.unwrap_or(0), within)
-        .await
-        .map_err(|refusal| super::respond::blame_wire(ctx, refusal))?;
-    judge(app, session, ctx, &whole)?;
-    ctx.coverage = Coverage::Complete;
-    ctx.body.release();
-    Ok(())
+    // The rest is held back in `request_body_filter`.
+    judge(app, session, ctx, &[])
 }
 
 /// A request that declares an empty body, and is held to it.
@@ -314,8 +315,8 @@ async fn no_body(
     ctx: &mut RequestContext,
 ) -> Result<(), Refusal> {
     let within = ctx.snapshot.config.protocol.body_stall_timeout;
-    match body::read_ahead(session, 0, within).await {
-        Ok(body) if body.is_empty() => {
+    match body::read_ahead(session, Some(0), within, &app.held_bytes).await {
+        Ok(Ahead::Whole(body)) if body.is_empty() => {
             ctx.body.release();
             judge(app, session, ctx, &[])?;
             ctx.coverage = Coverage::Complete;

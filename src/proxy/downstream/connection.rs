@@ -23,6 +23,8 @@ use crate::policy::hygiene::{ChunkedScanner, Framing, HeadScanner, Violation};
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes read from the socket at once while a head or a chunked body is scanned.
 const READ_BYTES: usize = 8 * 1024;
+/// Bytes of a chunked message handed out at once.
+const RELEASE_BYTES_MAX: usize = 16 * 1024;
 /// Pipelined bytes kept while a request is being answered; beyond it TCP makes the client wait.
 const PIPELINED_BYTES_MAX: usize = 16 * 1024;
 /// Written bytes gathered before the socket is asked to take them.
@@ -243,7 +245,12 @@ impl Connection {
 
     /// Hands received bytes to the session.
     fn release(&mut self, available: usize, buf: &mut ReadBuf<'_>) {
-        let n = available.min(buf.remaining());
+        // What reads ahead relies on a bounded read of an open-ended body.
+        let most = match self.rest {
+            Rest::Chunked { .. } => RELEASE_BYTES_MAX,
+            _ => usize::MAX,
+        };
+        let n = available.min(buf.remaining()).min(most);
         buf.put_slice(self.received.get(..n).unwrap_or_default());
         self.received.advance(n);
         let of_head = n.min(self.head_left);
