@@ -10,8 +10,8 @@ use super::context::{Coverage, RequestContext};
 use super::decide;
 use crate::app::App;
 use crate::audit::{
-    AuditEvent, DataAccessed, EventType, IndicatorRecord, Inspection, Outcome, Severity, Source,
-    compliance_tags, severity_for_status,
+    AuditEvent, DataAccessed, Durability, EventType, IndicatorRecord, Inspection, Outcome,
+    Position, Severity, Source, compliance_tags, severity_for_status,
 };
 use crate::now::Now;
 use crate::policy::auth::AuthRefusal;
@@ -104,7 +104,10 @@ fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
     let ended = Now::read();
     let took = ended.since(ctx.now);
     match app.audit.append(&event(ctx, seen, took)) {
-        Ok(_) => app.metrics.audit_event(Now::read().since(ended)),
+        Ok(position) => {
+            hold_until_synced(app, ctx, position);
+            app.metrics.audit_event(Now::read().since(ended));
+        }
         Err(error) => {
             app.metrics.audit_error();
             tracing::error!(%error, request_id = %ctx.request_id, "audit event not written");
@@ -116,6 +119,17 @@ fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
         && (ctx.trace.sampled || (failed && app.sampler.record_failure(ctx.now)))
     {
         spans.submit(span(ctx, seen, took));
+    }
+}
+
+/// With `durability: synced`, the answer does not end before a power cut can no longer take its event.
+fn hold_until_synced(app: &App, ctx: &RequestContext, position: Position) {
+    if app.audit.durability() != Durability::Synced {
+        return;
+    }
+    if let Some(downstream) = &ctx.downstream {
+        let log = app.audit.clone();
+        downstream.hold_answer(async move { log.synced(position).await.is_ok() });
     }
 }
 

@@ -250,3 +250,20 @@ async fn a_changed_log_does_not_verify() {
         "it names the place: {said}"
     );
 }
+
+#[tokio::test]
+async fn answers_wait_for_the_disk_where_the_log_is_synced() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Setup::from(&upstream)
+        .with("audit.durability", "synced")
+        .start()
+        .await;
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/v1/graphs").await.status, 200);
+        assert_eq!(gateway.get("/nowhere").await.status, 404);
+    }
+    gateway.signal("KILL");
+    gateway.exit().await;
+    gateway.restart().await;
+    gateway.finish().await;
+}

@@ -308,6 +308,7 @@ impl Connection {
     }
 
     fn poll_drain_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.downstream.poll_held(cx))?;
         while !self.outgoing.is_empty() {
             let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
             let written = match Pin::new(socket).poll_write(cx, &self.outgoing) {

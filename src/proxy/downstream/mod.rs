@@ -14,9 +14,13 @@ mod linger;
 mod socket;
 mod timer;
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub(crate) use connection::Connection;
@@ -60,8 +64,10 @@ pub(crate) enum WireFault {
     WriteTimeout,
 }
 
+/// What the end of an answer waits for; false means that the answer must not end.
+type Hold = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// What the rest of the gateway knows of a client's connection.
-#[derive(Debug)]
 pub(crate) struct Downstream {
     /// The peer's address; a trusted proxy may speak for somebody else.
     pub address: SocketAddr,
@@ -71,6 +77,16 @@ pub(crate) struct Downstream {
     tunnel: AtomicBool,
     /// The first thing that went wrong with the current message.
     fault: Mutex<Option<WireFault>>,
+    /// Bytes written from now on wait for it.
+    hold: Mutex<Option<Hold>>,
+}
+
+impl fmt::Debug for Downstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Downstream")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Downstream {
@@ -80,6 +96,7 @@ impl Downstream {
             tls,
             tunnel: AtomicBool::new(false),
             fault: Mutex::new(None),
+            hold: Mutex::new(None),
         }
     }
 
@@ -95,6 +112,28 @@ impl Downstream {
     fn record(&self, fault: WireFault) {
         let mut first = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(fault);
+    }
+
+    /// Keeps what is written from now on off the wire until `hold` completes: how an answer waits for
+    /// its audit event to be on disk.
+    pub(crate) fn hold_answer(&self, hold: impl Future<Output = bool> + Send + 'static) {
+        let mut slot = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(Box::pin(hold));
+    }
+
+    /// Ready when nothing holds the answer back; an error when it must not be given.
+    fn poll_held(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut slot = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(hold) = slot.as_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        let may_end = ready!(hold.as_mut().poll(cx));
+        *slot = None;
+        Poll::Ready(if may_end {
+            Ok(())
+        } else {
+            Err(io::Error::other("the audit event is not on disk"))
+        })
     }
 
     /// What went wrong with the message, if the wire is to blame.

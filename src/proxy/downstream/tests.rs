@@ -132,7 +132,7 @@ async fn a_stalled_body_is_cut_and_recorded() {
     assert!(matches!(connection.next_head(true).await, NextHead::Ready));
     let mut all = Vec::new();
     let error = connection.read_to_end(&mut all).await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert_eq!(
         connection.downstream().fault(),
         Some(WireFault::BodyTimeout)
@@ -157,6 +157,37 @@ async fn the_http2_preface_is_told_from_a_request() {
     assert!(connection.greet().await);
     assert!(!connection.is_http2());
     assert!(matches!(connection.next_head(true).await, NextHead::Ready));
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_what_holds_it_and_fails_with_it() {
+    let (mut client, mut connection) = pair(limits()).await;
+    let (release, released) = tokio::sync::oneshot::channel();
+    let held = async move { released.await.unwrap_or(false) };
+    connection.downstream().hold_answer(held);
+    connection.write_all(b"answer").await.unwrap();
+    let flushing = tokio::spawn(async move {
+        let flushed = connection.flush().await;
+        (connection, flushed)
+    });
+    let mut answer = [0; 6];
+    let early = Duration::from_millis(50);
+    assert!(
+        tokio::time::timeout(early, client.read_exact(&mut answer))
+            .await
+            .is_err()
+    );
+    release.send(true).unwrap();
+    let (mut connection, flushed) = flushing.await.unwrap();
+    flushed.unwrap();
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"answer");
+
+    connection
+        .downstream()
+        .hold_answer(std::future::ready(false));
+    connection.write_all(b"another").await.unwrap();
+    assert!(connection.flush().await.is_err());
 }
 
 #[tokio::test]
