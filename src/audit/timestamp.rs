@@ -1,39 +1,65 @@
 //! Instants as RFC 3339 text: UTC, always six decimals, so that text order is time order.
 
+use std::cell::Cell;
+
 /// Length of the text form, in bytes.
 pub const TEXT_BYTES: usize = 27;
 
-const MICROS_PER_SECOND: i64 = 1_000_000;
-const SECONDS_PER_DAY: i64 = 86_400;
+const MICROS_PER_SECOND: u64 = 1_000_000;
+const SECONDS_PER_DAY: u64 = 86_400;
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: what four year digits can say.
-const MICROS_MIN: i64 = -62_135_596_800 * MICROS_PER_SECOND;
-const MICROS_MAX: i64 = 253_402_300_800 * MICROS_PER_SECOND - 1;
+const MICROS_MIN: i64 = -62_135_596_800_000_000;
+const MICROS_MAX: i64 = 253_402_300_799_999_999;
+
+/// Length of the text up to the fraction's digits, in bytes.
+const WHOLE_BYTES: usize = 20;
+
+thread_local! {
+    /// The last second written by this thread: most events of a busy thread share it with the one before.
+    static LAST_SECOND: Cell<(u64, [u8; WHOLE_BYTES])> = const { Cell::new((u64::MAX, [0; WHOLE_BYTES])) };
+}
 
 /// Writes an instant as `2026-11-22T13:50:49.123456Z`.
 ///
 /// Instants outside the years 1 to 9999 become the nearest one inside.
 pub fn text(unix_micros: i64) -> [u8; TEXT_BYTES] {
     let micros = unix_micros.clamp(MICROS_MIN, MICROS_MAX);
-    let seconds = micros.div_euclid(MICROS_PER_SECOND);
-    let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-    let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
-    let mut out = *b"0000-00-00T00:00:00.000000Z";
-    for (place, width, value) in [
-        (0, 4, year),
-        (5, 2, month),
-        (8, 2, day),
-        (11, 2, second_of_day / 3600),
-        (14, 2, second_of_day / 60 % 60),
-        (17, 2, second_of_day % 60),
-        (20, 6, micros.rem_euclid(MICROS_PER_SECOND)),
-    ] {
-        let mut rest = value;
-        for digit in out.iter_mut().skip(place).take(width).rev() {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-        }
+    // Counted from the year 1, all that follows is unsigned.
+    let since = micros.abs_diff(MICROS_MIN);
+    let (seconds, fraction) = (since / MICROS_PER_SECOND, since % MICROS_PER_SECOND);
+    let (mut second, mut whole) = LAST_SECOND.get();
+    if second != seconds {
+        (second, whole) = (seconds, whole_text(seconds));
+        LAST_SECOND.set((second, whole));
+    }
+    let mut out = [b'Z'; TEXT_BYTES];
+    let (front, back) = out.split_at_mut(WHOLE_BYTES);
+    front.copy_from_slice(&whole);
+    let pairs = [fraction / 10_000, fraction / 100 % 100, fraction % 100].map(two);
+    for (place, pair) in back.as_chunks_mut().0.iter_mut().zip(pairs) {
+        *place = pair;
     }
     out
+}
+
+/// The text of a second counted from the year 1, up to the point.
+fn whole_text(seconds: u64) -> [u8; WHOLE_BYTES] {
+    let second_of_day = seconds % SECONDS_PER_DAY;
+    let (year, month, day) = civil(seconds / SECONDS_PER_DAY);
+    let ([y1, y2], [y3, y4]) = (two(year / 100), two(year % 100));
+    let ([m1, m2], [d1, d2]) = (two(month), two(day));
+    let [h1, h2] = two(second_of_day / 3600);
+    let [i1, i2] = two(second_of_day / 60 % 60);
+    let [s1, s2] = two(second_of_day % 60);
+    [
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2, b'.',
+    ]
+}
+
+/// The two decimal digits of a number below 100.
+fn two(number: u64) -> [u8; 2] {
+    let [number, ..] = number.to_le_bytes();
+    [b'0' + number / 10, b'0' + number % 10]
 }
 
 /// Reads any RFC 3339 instant; `None` when it is none.
@@ -42,12 +68,11 @@ pub fn parse(text: &str) -> Option<i64> {
     Some(instant.as_microsecond())
 }
 
-/// Year, month and day of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date
+/// Year, month and day of a day counted from 0001-01-01 (Hinnant, "chrono-compatible low-level date
 /// algorithms": the year is shifted to begin in March, so that the leap day comes last).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 306;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -58,7 +83,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     } else {
         shifted_month - 9
     };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }
 

@@ -40,7 +40,8 @@ const SEGMENT_MAGIC: [u8; 8] = *b"rg-audit";
 const CHECKPOINT_MAGIC: [u8; 8] = *b"rg-check";
 /// Keys that keep hashes of one purpose apart from those of another.
 const LEAF_KEY: [u8; 32] = *b"rg-gateway audit log: leaf    v1";
-const CHAIN_KEY: [u8; 32] = *b"rg-gateway audit log: chain   v1";
+/// Kind and sequence follow it in the key, so that what is hashed fills one block of BLAKE3.
+const CHAIN_KEY: [u8; 20] = *b"rg-audit: chain   v1";
 const GENESIS_KEY: [u8; 32] = *b"rg-gateway audit log: genesis v1";
 
 /// Identity of one log: random, the same in all of its files.
@@ -58,15 +59,17 @@ impl Chain {
 
     /// The chain after one more frame.
     pub(crate) fn after(&self, sequence: u64, kind: Kind, leaf: &Leaf) -> Self {
-        let mut input = [0_u8; 32 + 8 + 4 + 32];
-        let (before, rest) = input.split_at_mut(32);
-        let (place, rest) = rest.split_at_mut(8);
-        let (meaning, content) = rest.split_at_mut(4);
-        before.copy_from_slice(&self.0);
-        place.copy_from_slice(&sequence.to_le_bytes());
+        let mut key = [0_u8; 32];
+        let (purpose, rest) = key.split_at_mut(CHAIN_KEY.len());
+        let (meaning, place) = rest.split_at_mut(4);
+        purpose.copy_from_slice(&CHAIN_KEY);
         meaning.copy_from_slice(&kind.bytes());
+        place.copy_from_slice(&sequence.to_le_bytes());
+        let mut input = [0_u8; 64];
+        let (before, content) = input.split_at_mut(32);
+        before.copy_from_slice(&self.0);
         content.copy_from_slice(&leaf.0);
-        Self(*blake3::keyed_hash(&CHAIN_KEY, &input).as_bytes())
+        Self(*blake3::keyed_hash(&key, &input).as_bytes())
     }
 }
 
@@ -210,16 +213,19 @@ impl<'a> Frame<'a> {
         let length = u32::try_from(self.payload.len())
             .unwrap_or(u32::MAX)
             .to_le_bytes();
-        let (sequence, kind) = (self.sequence.to_le_bytes(), self.kind.bytes());
-        let parts: [&[u8]; 4] = [&sequence, &kind, &self.chain.0, self.payload];
-        let checksum = parts.iter().fold(crc32c::crc32c(&length), |sum, part| {
-            crc32c::crc32c_append(sum, part)
-        });
         out.reserve(FRAME_HEADER_BYTES + self.payload.len());
         out.extend_from_slice(&length);
-        out.extend_from_slice(&checksum.to_le_bytes());
-        for part in parts {
-            out.extend_from_slice(part);
+        let checksum_at = out.len();
+        out.extend_from_slice(&[0; 4]);
+        let checked_at = out.len();
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.kind.bytes());
+        out.extend_from_slice(&self.chain.0);
+        out.extend_from_slice(self.payload);
+        let checked = out.get(checked_at..).unwrap_or_default();
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&length), checked);
+        if let Some(place) = out.get_mut(checksum_at..checked_at) {
+            place.copy_from_slice(&checksum.to_le_bytes());
         }
     }
 
@@ -304,5 +310,26 @@ impl<'a> Fields<'a> {
         }
         fields.take::<6>()?;
         Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_binds_what_went_before_the_place_the_kind_and_the_leaf() {
+        let start = Chain::genesis(&[7; 16]);
+        let leaf = Leaf::of(b"{}");
+        let chains = [
+            start.after(1, Kind::Event, &leaf),
+            start.after(2, Kind::Event, &leaf),
+            start.after(1, Kind::Erased, &leaf),
+            start.after(1, Kind::Event, &Leaf::of(b"{ }")),
+            Chain::genesis(&[8; 16]).after(1, Kind::Event, &leaf),
+        ];
+        for (n, chain) in chains.iter().enumerate() {
+            assert!(!chains[..n].contains(chain), "chain {n} is another's");
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::segments::LOCK_FILE;
 use super::storage::{Directory, Storage};
 use super::summary::Traits;
 use super::upkeep::{Distress, Dropped};
-use super::writer::{UNSYNCED_EVENTS_MAX, Writer};
+use super::writer::{Entry, UNSYNCED_EVENTS_MAX, Writer};
 use crate::audit::encode::encode;
 use crate::audit::event::{AuditEvent, Severity};
 use crate::audit::event_id::EventIds;
@@ -291,22 +291,22 @@ impl Shared {
     }
 
     fn append(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
-        let traits = Traits::of(event);
         let mut buffer = BUFFER.take();
         let written = serialise(event, &mut buffer);
-        let appended = written.and_then(|()| self.append_json(&buffer, &traits));
+        let appended =
+            written.and_then(|()| self.append_entry(&Entry::new(&buffer, Traits::of(event))));
         if buffer.capacity() <= BUFFER_BYTES_KEPT {
             BUFFER.set(buffer);
         }
         appended
     }
 
-    fn append_json(&self, json: &[u8], traits: &Traits) -> Result<Position, AppendError> {
+    fn append_entry(&self, entry: &Entry<'_>) -> Result<Position, AppendError> {
         let mut state = self.lock();
         let appended = if state.closed {
             Err(AppendError::Closed)
         } else {
-            state.writer.append(json, traits)
+            state.writer.append(entry)
         };
         state.events_refused += u64::from(appended.is_err());
         let behind = state.writer.unsynced_events() > UNSYNCED_EVENTS_MAX / 2;

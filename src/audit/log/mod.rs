@@ -45,7 +45,7 @@
 //!
 //! ```text
 //! leaf    = BLAKE3 keyed "leaf"  (payload)
-//! chain n = BLAKE3 keyed "chain" (chain n-1 ‖ sequence ‖ kind ‖ leaf)
+//! chain n = BLAKE3 keyed "chain" ‖ kind ‖ sequence  (chain n-1 ‖ leaf)
 //! chain 0 = BLAKE3 keyed "genesis" (log id)
 //! ```
 //!

@@ -17,7 +17,7 @@ use super::segments::checkpoint;
 use super::simulated::{Faults, Random, Simulated};
 use super::summary::Traits;
 use super::upkeep::SyncJob;
-use super::writer::{Limits, Writer};
+use super::writer::{Entry, Limits, Writer};
 use crate::audit::event::{AuditEvent, EventType, Severity};
 use crate::audit::read::ReadAll;
 use crate::audit::verify::{BadReason, verify_storage};
@@ -90,7 +90,7 @@ impl World {
             self.count,
             "x".repeat(self.random.below(200))
         );
-        match writer.append(json.as_bytes(), &self.traits) {
+        match writer.append(&Entry::new(json.as_bytes(), self.traits.clone())) {
             Ok(position) => {
                 assert_eq!(position.0, self.last + 1, "sequences have no gaps");
                 self.last = position.0;
@@ -298,7 +298,9 @@ impl World {
             "a silent loss"
         );
         let writer = self.writer.as_mut().unwrap();
-        let next = writer.append(b"{\"new\":true}", &self.traits).unwrap();
+        let next = writer
+            .append(&Entry::new(b"{\"new\":true}", self.traits.clone()))
+            .unwrap();
         assert!(
             next.0 > vouched,
             "a synced sequence was given to another event"

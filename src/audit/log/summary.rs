@@ -20,8 +20,8 @@ pub(crate) const BLOCK_BYTES_MAX: u64 = 512 * 1024;
 const BLOOM_BYTES: usize = 1024;
 /// Bits set for one value. With 256 events of about four distinct values each, one absent value in
 /// fifty is taken for present.
-const BLOOM_PROBES: u32 = 4;
-const INDEX_MAGIC: [u8; 8] = *b"rg-index";
+const BLOOM_PROBES: usize = 4;
+const INDEX_MAGIC: [u8; 8] = *b"rg-indx2";
 
 /// A field whose values the filter knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,28 @@ pub(crate) enum Field {
     Event,
 }
 
-/// A 64-bit fingerprint of one value of one field.
+/// A 64-bit fingerprint of one value of one field: folded multiplication, eight bytes a step (wyhash, Wang Yi 2019).
+/// It is not keyed: whoever chooses ids can fill the filter, which costs a search time and no result.
 pub(crate) fn fingerprint(field: Field, value: &[u8]) -> u64 {
-    let low = crc32c::crc32c_append(field as u32, value);
-    let mut x = (u64::from(low) | (value.len() as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    x ^ (x >> 32)
+    let (words, rest) = value.as_chunks::<8>();
+    // Spread over all bits, so that another field cannot look like another first word.
+    let seed = ((value.len() as u64) << 8 | field as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let whole = words.iter().fold(seed, |mixed, word| {
+        folded(mixed ^ u64::from_le_bytes(*word), 0x9e37_79b9_7f4a_7c15)
+    });
+    let tail = match value.last_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => rest
+            .iter()
+            .fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+    };
+    folded(whole ^ 0xa076_1d64_78bd_642f, tail ^ 0xd6e8_feb8_6659_fd93)
+}
+
+/// Both halves of a product, which mixes every bit of either factor into the middle.
+fn folded(a: u64, b: u64) -> u64 {
+    let (low, high) = a.carrying_mul(b, 0);
+    low ^ high
 }
 
 /// The fingerprint of an address.
@@ -173,14 +189,11 @@ impl Block {
         self.types |= 1 << (traits.event_type as u8);
         self.severities |= 1 << (traits.severity as u8);
         self.statuses |= status_bit(traits.status);
-        for (byte, mask) in traits
-            .fingerprints
-            .iter()
-            .flatten()
-            .flat_map(|f| probes(*f))
-        {
-            if let Some(cell) = self.bloom.get_mut(byte) {
-                *cell |= mask;
+        for fingerprint in traits.fingerprints.iter().flatten() {
+            for (byte, mask) in probes(*fingerprint) {
+                if let Some(cell) = self.bloom.get_mut(byte) {
+                    *cell |= mask;
+                }
             }
         }
     }
@@ -191,16 +204,18 @@ impl Block {
 
     /// Whether an event with this fingerprint may be here.
     pub(crate) fn may_hold(&self, fingerprint: u64) -> bool {
-        probes(fingerprint).all(|(byte, mask)| self.bloom.get(byte).is_some_and(|b| b & mask != 0))
+        probes(fingerprint)
+            .into_iter()
+            .all(|(byte, mask)| self.bloom.get(byte).is_some_and(|b| b & mask != 0))
     }
 }
 
 /// Byte and bit of every probe of a fingerprint.
-fn probes(fingerprint: u64) -> impl Iterator<Item = (usize, u8)> {
-    (0..BLOOM_PROBES).map(move |probe| {
-        let bit = (fingerprint >> (16 * probe)) & 0xffff;
-        let byte = usize::try_from(bit >> 3).unwrap_or(0) % BLOOM_BYTES;
-        (byte, 1 << (bit & 7))
+fn probes(fingerprint: u64) -> [(usize, u8); BLOOM_PROBES] {
+    let [a0, a1, b0, b1, c0, c1, d0, d1] = fingerprint.to_le_bytes();
+    [[a0, a1], [b0, b1], [c0, c1], [d0, d1]].map(|bytes| {
+        let bit = u16::from_le_bytes(bytes);
+        (usize::from(bit >> 3) % BLOOM_BYTES, 1 << (bit & 7))
     })
 }
 
@@ -305,4 +320,29 @@ pub(crate) fn decode_index(
         }));
     }
     Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn fingerprints_of_like_values_are_spread_over_the_filter() {
+        let ids = (0..1_000).map(|n| format!("{n:08}-0000-7000-8000-000000000000"));
+        let short = (0..1_000).map(|n| n.to_string());
+        let zeros = (0..100).map(|n| "\0".repeat(n));
+        let values: Vec<String> = ids.chain(short).chain(zeros).collect();
+        let prints: Vec<u64> = [Field::Organization, Field::Request]
+            .into_iter()
+            .flat_map(|field| values.iter().map(move |v| fingerprint(field, v.as_bytes())))
+            .collect();
+        assert_eq!(prints.iter().collect::<HashSet<_>>().len(), prints.len());
+        for lane in 0..BLOOM_PROBES {
+            let bits: HashSet<_> = prints.iter().map(|print| probes(*print)[lane]).collect();
+            // 4,200 values thrown at 8,192 bits hit about 3,290 of them.
+            assert!(bits.len() > 3_000, "lane {lane} hits {} bits", bits.len());
+        }
+    }
 }

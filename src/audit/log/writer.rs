@@ -34,6 +34,23 @@ pub(crate) struct Limits {
     pub(crate) when_full: WhenFull,
 }
 
+/// One event made ready to be appended; what can be computed without the lock is computed here.
+pub(crate) struct Entry<'a> {
+    payload: &'a [u8],
+    leaf: Leaf,
+    traits: Traits,
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn new(payload: &'a [u8], traits: Traits) -> Self {
+        Self {
+            payload,
+            leaf: Leaf::of(payload),
+            traits,
+        }
+    }
+}
+
 /// A place in the log and the chain up to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -184,11 +201,8 @@ impl Writer {
     }
 
     /// Appends one event. With `written` and `synced` its frame is in the file on return.
-    pub(crate) fn append(
-        &mut self,
-        payload: &[u8],
-        traits: &Traits,
-    ) -> Result<Position, AppendError> {
+    pub(crate) fn append(&mut self, entry: &Entry<'_>) -> Result<Position, AppendError> {
+        let payload = entry.payload;
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(AppendError::TooLarge);
         }
@@ -202,10 +216,7 @@ impl Writer {
             self.rotate()?;
         }
         let sequence = self.last.sequence + 1;
-        let chain = self
-            .last
-            .chain
-            .after(sequence, Kind::Event, &Leaf::of(payload));
+        let chain = self.last.chain.after(sequence, Kind::Event, &entry.leaf);
         let before = self.fresh.len();
         let frame = Frame {
             sequence,
@@ -231,7 +242,9 @@ impl Writer {
         }
         if self.epoch == epoch {
             let end = self.active.end;
-            self.active.blocks.push(sequence, offset, end, Some(traits));
+            self.active
+                .blocks
+                .push(sequence, offset, end, Some(&entry.traits));
         }
         self.stats.events_appended += 1;
         Ok(Position(sequence))
