@@ -9,7 +9,7 @@
 //!   most the events of the last `sync_interval`, and never more than 10,000 events or 16 MiB: at that bound
 //!   appends are refused until a sync has caught up.
 //! - What was acknowledged is never reordered, replaced or invented. Damage is found, counted and located.
-//! - History cannot be edited, cut or reordered without [`verify`](crate::audit::verify) naming the place, up to
+//! - History cannot be edited, cut or reordered without [`verify`](crate::audit::verify()) naming the place, up to
 //!   whoever can also rewrite every later hash and the checkpoint; signed checkpoints close that door. The
 //!   removal of the oldest segments is no different from the log's own when it is full: `verify` says where
 //!   history begins, and a system event tells of each segment the log dropped.

@@ -84,12 +84,12 @@ pub(super) fn estimate(text: &[u8], list: &Tokens, findings: &mut Findings) -> C
 
 /// Variables that WITH, UNWIND, YIELD, CREATE and MERGE bind.
 fn bind<'t>(text: &'t [u8], list: &Tokens, at: usize, token: Token, bound: &mut Bound<'t>) {
-    let next = list
-        .at(at + 1)
-        .filter(|t| matches!(t.kind, Kind::Word | Kind::Name));
     let opens_node = token.kind == Kind::Sign(b'(') && at > 0 && !list.is_sign(at - 1, b'.');
-    let binds = matches!(token.keyword, K::As | K::Yield) || opens_node;
-    if let Some(name) = next.filter(|_| binds) {
+    if !opens_node && !matches!(token.keyword, K::As | K::Yield) {
+        return;
+    }
+    let next = list.at(at + 1);
+    if let Some(name) = next.filter(|t| matches!(t.kind, Kind::Word | Kind::Name)) {
         bound.add(name.inner(text));
     }
 }

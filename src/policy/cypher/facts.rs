@@ -148,7 +148,7 @@ pub(super) fn is_clause(list: &Tokens, index: usize) -> bool {
 }
 
 fn fingerprint(text: &[u8], list: &Tokens) -> [u8; 16] {
-    let mut folded = Vec::with_capacity(text.len() / 2);
+    let mut folded = Vec::with_capacity(text.len() + text.len() / 4);
     for (index, token) in list.list.iter().enumerate() {
         match token.kind {
             Kind::Text | Kind::Number | Kind::Parameter => {
@@ -160,7 +160,12 @@ fn fingerprint(text: &[u8], list: &Tokens) -> [u8; 16] {
                 continue;
             }
             Kind::Word if token.keyword != K::None && is_clause(list, index) => {
-                folded.extend(token.of(text).iter().map(u8::to_ascii_uppercase));
+                let from = folded.len();
+                folded.extend_from_slice(token.of(text));
+                folded
+                    .get_mut(from..)
+                    .unwrap_or_default()
+                    .make_ascii_uppercase();
             }
             Kind::Sign(b';') if index + 1 == list.list.len() => continue,
             _ => folded.extend_from_slice(token.of(text)),

@@ -45,35 +45,44 @@ keywords! {
 /// Slots of the table below: a power of two with room to spare.
 const SLOTS: usize = 512;
 
-/// For each slot one more than the position in [`ALL`], 0 where it is free. Collisions go to the next slot.
-const TABLE: [u8; SLOTS] = {
-    let mut table = [0_u8; SLOTS];
-    let mut index = 0_u8;
+/// Keywords by their packed words, 0 where a slot is free. Collisions go to the next slot.
+static TABLE: [(u128, Keyword); SLOTS] = {
+    let mut table = [(0, Keyword::None); SLOTS];
+    let mut index = 0;
     #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    while (index as usize) < ALL.len() {
-        let mut slot = slot(ALL[index as usize].0);
-        while table[slot] != 0 {
+    while index < ALL.len() {
+        let (word, keyword) = ALL[index];
+        let packed = pack(word);
+        let mut slot = slot(packed);
+        while table[slot].0 != 0 {
             slot = (slot + 1) % SLOTS;
         }
+        table[slot] = (packed, keyword);
         index += 1;
-        table[slot] = index;
     }
     table
 };
 
-/// Where a word in lower case belongs: by its ends, its middle and its length.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "every word has a byte; evaluated for keywords by the compiler"
-)]
-const fn slot(word: &[u8]) -> usize {
-    if word.is_empty() {
-        return 0;
+/// A word of at most [`LONGEST`] bytes as one number, its letters in lower case: setting their sixth bit
+/// turns capitals into small letters, and nothing else into a letter.
+const fn pack(word: &[u8]) -> u128 {
+    let mut packed = 0;
+    let mut rest = word;
+    while let [byte, more @ ..] = rest {
+        packed = packed << 8 | (*byte | 0x20) as u128;
+        rest = more;
     }
-    let first = word[0] as usize;
-    let middle = word[word.len() / 2] as usize;
-    let last = word[word.len() - 1] as usize;
-    (first * 31 + middle * 7 + last * 131 + word.len() * 17) % SLOTS
+    packed
+}
+
+/// Where a packed word belongs.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "both halves are folded into one"
+)]
+const fn slot(packed: u128) -> usize {
+    let folded = (packed >> 64) as u64 ^ packed as u64;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
 }
 
 /// The keyword a word is, whatever its letter case.
@@ -81,17 +90,13 @@ pub(super) fn keyword(word: &[u8]) -> Keyword {
     if word.len() > LONGEST || word.len() < 2 {
         return Keyword::None;
     }
-    let mut lower = [0_u8; LONGEST];
-    for (to, from) in lower.iter_mut().zip(word) {
-        *to = from.to_ascii_lowercase();
-    }
-    let lower = lower.get(..word.len()).unwrap_or_default();
-    let mut slot = slot(lower);
-    while let Some(entry) = TABLE.get(slot).and_then(|i| usize::from(*i).checked_sub(1)) {
-        match ALL.get(entry) {
-            Some((known, keyword)) if *known == lower => return *keyword,
-            _ => slot = (slot + 1) % SLOTS,
+    let packed = pack(word);
+    let mut slot = slot(packed);
+    while let Some((known, keyword)) = TABLE.get(slot).filter(|(known, _)| *known != 0) {
+        if *known == packed {
+            return *keyword;
         }
+        slot = (slot + 1) % SLOTS;
     }
     Keyword::None
 }

@@ -64,7 +64,7 @@ pub struct Tokens {
     pub comments: Vec<Token>,
     /// What is left open at the end.
     pub open: Option<Open>,
-    /// Whether [`TOKENS_MAX`] was hit.
+    /// Whether `TOKENS_MAX` was hit.
     pub cut: bool,
     /// Whether a backslash stands outside a literal.
     pub stray_backslash: bool,
@@ -196,12 +196,11 @@ impl Reader<'_> {
 
     fn word(&mut self) {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let mut length = rest.iter().take_while(|b| is_name(**b)).count();
+        let mut length = names(rest);
         while rest.get(length).is_some_and(|b| *b >= 0x80)
             && blank(rest.get(length..).unwrap_or_default()) == 0
         {
-            let more = rest.iter().skip(length + 1).take_while(|b| is_name(**b));
-            length += 1 + more.count();
+            length += 1 + names(rest.get(length + 1..).unwrap_or_default());
         }
         let found = keyword(rest.get(..length).unwrap_or_default());
         self.out.ranges |= found == Keyword::Range;
@@ -288,9 +287,25 @@ impl Reader<'_> {
     }
 }
 
-fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+/// How many bytes a name goes on for.
+pub(super) fn names(rest: &[u8]) -> usize {
+    let is_name = |b: &u8| IS_NAME.get(usize::from(*b)).copied().unwrap_or(false);
+    rest.iter().position(|b| !is_name(b)).unwrap_or(rest.len())
 }
+
+/// Bytes of names below 0x80.
+const IS_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        #[expect(clippy::indexing_slicing, reason = "a u8 is below 256")]
+        {
+            table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_';
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// The width of a blank beyond ASCII at the start of `rest`; 0 when none stands there.
 pub fn blank(rest: &[u8]) -> usize {

@@ -11,9 +11,14 @@ mod evidence;
 mod facts;
 mod keyword;
 mod lexer;
+pub(crate) mod memo;
 mod pattern;
 mod reach;
 pub mod value;
+
+use std::cell::RefCell;
+
+use memo::Memo;
 
 pub use facts::{ComplexityClass, QueryClass, QueryFacts};
 pub use keyword::Keyword;
@@ -124,14 +129,40 @@ impl Findings {
         self.0.iter().any(|(f, _)| *f == finding)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All, in the order they were found.
     pub fn iter(&self) -> impl Iterator<Item = (Finding, u32)> + '_ {
         self.0.iter().copied()
     }
 }
 
+thread_local! {
+    /// Statements nothing spoke against.
+    static CLEAN: RefCell<Memo<QueryFacts>> = const { RefCell::new(Memo::new()) };
+}
+
+/// What a statement does that this thread read before and found nothing in.
+pub fn recall(text: &[u8]) -> Option<QueryFacts> {
+    CLEAN.with_borrow(|clean| clean.recall(0, text).cloned())
+}
+
 /// Reads a statement: what it does, and what speaks against it.
 pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
+    if let Some(facts) = recall(text) {
+        return (facts, Findings::default());
+    }
+    let (facts, findings) = read_anew(text);
+    if findings.is_empty() {
+        CLEAN.with_borrow_mut(|clean| clean.keep(0, text, || facts.clone()));
+    }
+    (facts, findings)
+}
+
+fn read_anew(text: &[u8]) -> (QueryFacts, Findings) {
     let mut findings = Findings::default();
     if text.len() > TEXT_BYTES_MAX {
         findings.note(Finding::Oversize, 0);
@@ -162,6 +193,16 @@ pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
 pub fn is_statement(text: &[u8], expected: bool) -> bool {
     use Keyword as K;
     let text = skip_comments(text);
+    if let Some(keyword) = first_word(text) {
+        if expected && keyword.starts_clause() && keyword != K::Use {
+            return true;
+        }
+        let opens =
+            keyword.starts_clause() || matches!(keyword, K::Explain | K::Profile | K::Cypher);
+        if !expected && !opens {
+            return false;
+        }
+    }
     let most = if expected { 128 } else { 512 };
     let head = text.get(..text.len().min(most)).unwrap_or_default();
     let folded = if head.contains(&b'\\') {
@@ -214,6 +255,14 @@ pub fn is_statement(text: &[u8], expected: bool) -> bool {
         }
         _ => false,
     }
+}
+
+/// The keyword a text starts with, [`Keyword::None`] for another word; `None` where only the tokens can tell.
+fn first_word(text: &[u8]) -> Option<Keyword> {
+    let width = lexer::names(text);
+    let plain = width > 0 && text.first().is_some_and(u8::is_ascii_alphabetic);
+    let ends = text.get(width).is_none_or(|b| b.is_ascii() && *b != b'\\');
+    (plain && ends).then(|| keyword::keyword(text.get(..width).unwrap_or_default()))
 }
 
 /// A text without the blanks and comments it starts with, however many.

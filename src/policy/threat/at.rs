@@ -75,7 +75,18 @@ impl fmt::Display for At<'_> {
                 let shown = name
                     .get(..name.len().min(NAME_BYTES_MAX))
                     .unwrap_or_default();
-                write!(f, ".{}", String::from_utf8_lossy(shown).escape_debug())
+                f.write_str(".")?;
+                // Escaping changes nothing of most names.
+                match str::from_utf8(shown) {
+                    Ok(plain)
+                        if shown
+                            .iter()
+                            .all(|b| b.is_ascii_alphanumeric() || *b == b'_') =>
+                    {
+                        f.write_str(plain)
+                    }
+                    _ => write!(f, "{}", String::from_utf8_lossy(shown).escape_debug()),
+                }
             }
             Step::Index(index) => write!(f, "[{index}]"),
         }

@@ -78,14 +78,19 @@ fn typed(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str) {
     }
     let first = text.trim_ascii_start().first().copied().unwrap_or(0);
     let declared_json = kind == "application/json" || kind.ends_with("+json");
+    let binary = is_binary(kind, text);
     if declared_json || matches!(first, b'{' | b'[') {
         return match json(inspector, text, &at) {
             Ok(()) => {}
+            Err(JsonError::Malformed) if binary => {}
             Err(JsonError::Malformed) if !declared_json || kind.contains("ndjson") => {
                 lines(inspector, text)
             }
             Err(_) => inspector.unreadable(400, "body-malformed"),
         };
+    }
+    if binary && (first != b'<' || holds_nul(text)) {
+        return;
     }
     match kind {
         "application/x-www-form-urlencoded" => {
@@ -107,6 +112,65 @@ fn typed(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str) {
         }
     }
 }
+
+/// Bytes of a body in which a NUL tells that it is no text.
+const HEAD_BYTES: usize = 1_024;
+
+fn holds_nul(text: &[u8]) -> bool {
+    let head = text.get(..text.len().min(HEAD_BYTES)).unwrap_or_default();
+    memchr::memchr(0, head).is_some()
+}
+
+/// Whether a body is no text: its type says so, or its bytes do where no type says that it is text.
+///
+/// Rules are about text, and in random bytes they find what nobody wrote. JSON and XML are looked at whatever
+/// their type, since an upstream may read them whatever their type.
+fn is_binary(kind: &str, text: &[u8]) -> bool {
+    let (family, name) = kind.split_once('/').unwrap_or((kind, ""));
+    let says_binary = match family {
+        "image" => name != "svg+xml",
+        "audio" | "video" | "font" => true,
+        "application" => BINARY.contains(&name),
+        _ => false,
+    };
+    let says_text = || {
+        let words = [
+            "json",
+            "xml",
+            "urlencoded",
+            "yaml",
+            "javascript",
+            "sql",
+            "cypher",
+        ];
+        family == "text" || words.iter().any(|word| name.contains(word))
+    };
+    says_binary || holds_nul(text) && !says_text()
+}
+
+/// Names of binary types below `application/`.
+const BINARY: &[&str] = &[
+    "octet-stream",
+    "zip",
+    "gzip",
+    "x-gzip",
+    "x-tar",
+    "x-bzip2",
+    "x-7z-compressed",
+    "zstd",
+    "pdf",
+    "protobuf",
+    "x-protobuf",
+    "grpc",
+    "msgpack",
+    "x-msgpack",
+    "cbor",
+    "avro",
+    "vnd.apache.parquet",
+    "vnd.apache.arrow.stream",
+    "vnd.apache.arrow.file",
+    "wasm",
+];
 
 /// Walks JSON; keys and strings are looked at as they come.
 pub(super) fn json(

@@ -22,9 +22,15 @@ pub(super) const CONTROL: u16 = 1 << 9;
 pub(super) const HIGH: u16 = 1 << 10;
 /// `\r` and `\n`
 pub(super) const LINE: u16 = 1 << 11;
+/// `.`, beside [`MILD`].
+pub(super) const DOT: u16 = 1 << 12;
+/// `:`, beside [`MILD`].
+pub(super) const COLON: u16 = 1 << 13;
+/// `/`, beside [`MILD`].
+pub(super) const SLASH: u16 = 1 << 14;
 
 /// Of these a value may be made and still be plain.
-pub(super) const PLAIN: u16 = LETTER | DIGIT | BLANK | MILD;
+pub(super) const PLAIN: u16 = LETTER | DIGIT | BLANK | MILD | DOT | COLON | SLASH;
 
 /// With any of these a value may be syntax of something, and takes more than one look.
 pub(super) const SUSPICIOUS: u16 = QUOTE | ANGLE | ESCAPE | SIGN | CONTROL;
@@ -35,7 +41,10 @@ const fn class(byte: u8) -> u16 {
         b'0'..=b'9' => DIGIT,
         b' ' | b'\t' => BLANK,
         b'\r' | b'\n' => LINE,
-        b'.' | b',' | b':' | b'@' | b'/' | b'+' | b'?' | b'!' | b'~' | b'-' | b'_' => MILD,
+        b'.' => MILD | DOT,
+        b':' => MILD | COLON,
+        b'/' => MILD | SLASH,
+        b',' | b'@' | b'+' | b'?' | b'!' | b'~' | b'-' | b'_' => MILD,
         b'\'' | b'"' | b'`' => QUOTE,
         b'<' | b'>' => ANGLE,
         b'%' | b'&' | b'\\' => ESCAPE,

@@ -30,6 +30,18 @@ const SKIPPED: &[&str] = &[
     "sec-websocket-key",
 ];
 
+/// Headers of which a client sends the same value with every request, and that are no secret.
+const REPEATED: &[&str] = &[
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "content-type",
+    "cache-control",
+    "origin",
+    "pragma",
+];
+
 pub(super) fn path(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
     let at = At::root("path");
     let raw = if request.raw_path.is_empty() {
@@ -62,7 +74,7 @@ pub(super) fn query(inspector: &mut Inspector<'_>, query: Option<&str>) {
 
 /// `a=b&c=d`: each name, each value, and the values of a repeated name joined.
 pub(super) fn pairs(inspector: &mut Inspector<'_>, text: &[u8], context: Context, at: &At<'_>) {
-    let mut names: Vec<(&[u8], &[u8], Vec<u8>)> = Vec::new();
+    let mut names = Names::default();
     for pair in text
         .split(|b| *b == b'&')
         .filter(|p| !p.is_empty())
@@ -78,20 +90,36 @@ pub(super) fn pairs(inspector: &mut Inspector<'_>, text: &[u8], context: Context
         } else {
             inspector.key(name, &here);
         }
-        let known = names.iter().position(|(n, ..)| *n == name);
-        if let Some((_, first, joined)) = known.and_then(|i| names.get_mut(i)) {
-            if joined.is_empty() {
-                joined.extend_from_slice(first);
-            }
-            if joined.len() < JOINED_BYTES_MAX {
-                joined.extend_from_slice(value);
-            }
-        } else if names.len() < REPEATED_MAX {
-            names.push((name, value, Vec::new()));
-        }
+        names.add(name, value);
     }
-    for (name, _, joined) in names.iter().filter(|(.., joined)| !joined.is_empty()) {
-        form_value(inspector, joined, context, &at.name(name));
+    for (name, joined) in names.joined {
+        form_value(inspector, &joined, context, &at.name(name));
+    }
+}
+
+/// The names of one query string or form, and the values of those that stand there more than once.
+#[derive(Default)]
+struct Names<'t> {
+    known: [(&'t [u8], &'t [u8]); REPEATED_MAX],
+    count: usize,
+    joined: Vec<(&'t [u8], Vec<u8>)>,
+}
+
+impl<'t> Names<'t> {
+    fn add(&mut self, name: &'t [u8], value: &'t [u8]) {
+        let known = self.known.get(..self.count).unwrap_or_default();
+        let Some((_, first)) = known.iter().find(|(n, _)| *n == name) else {
+            if let Some(free) = self.known.get_mut(self.count) {
+                *free = (name, value);
+                self.count += 1;
+            }
+            return;
+        };
+        match self.joined.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, joined)) if joined.len() < JOINED_BYTES_MAX => joined.extend_from_slice(value),
+            Some(_) => {}
+            None => self.joined.push((name, [*first, value].concat())),
+        }
     }
 }
 
@@ -133,12 +161,23 @@ pub(super) fn headers(inspector: &mut Inspector<'_>, headers: &HeaderMap) {
     for (name, value) in headers {
         let name = name.as_str();
         let at = root.name(name.as_bytes());
+        if SKIPPED.contains(&name) {
+            continue;
+        }
+        if let Some(slot) = REPEATED.iter().position(|known| *known == name) {
+            let agent = name == "user-agent";
+            let context = if agent {
+                Context::UserAgent
+            } else {
+                Context::Header
+            };
+            inspector.repeated(slot, value.as_bytes(), context, &at);
+            continue;
+        }
         inspector.header_name(name.as_bytes(), &at);
         match name {
             "cookie" => cookies(inspector, value.as_bytes()),
             "referer" => referer(inspector, value.as_bytes(), &at),
-            "user-agent" => inspector.value(value.as_bytes(), Context::UserAgent, &at),
-            _ if SKIPPED.contains(&name) => {}
             _ => inspector.value(value.as_bytes(), Context::Header, &at),
         }
     }

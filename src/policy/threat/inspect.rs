@@ -1,5 +1,6 @@
 //! One request's inspection: hands every value to its language, its rules and its judgement.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::at::At;
@@ -10,13 +11,17 @@ use super::detect;
 use super::predicate::{Found, Predicate};
 use super::rules::{Hit, RuleSet};
 use super::{
-    BoundHit, FieldPath, INDICATORS_MAX, Indicator, Inspect, Inspection, Kind, Unreadable, Verdict,
-    body, fields, json, judge,
+    BoundHit, FieldPath, INDICATORS_MAX, Indicator, Inspect, Inspection, Kind, Mode, QueryFacts,
+    Unreadable, Verdict, body, fields, json, judge,
 };
+use crate::policy::cypher::memo::Memo;
 use crate::policy::cypher::{self, Findings};
 
 /// Values with signs of syntax looked at in one request; beyond, the rest is not and `bound.leaves` is found.
 const LEAVES_MAX: usize = 30_000;
+
+/// Indicators of shadowed rules kept of one request: they count for nothing, and more of them say no more.
+const SHADOWS_MAX: usize = 4;
 
 /// JSON inside a string inside JSON is followed this deep.
 const NESTED_JSON_MAX: u8 = 3;
@@ -32,6 +37,11 @@ const SCANNER_MARKS: [&[u8]; 8] = [
     b"burp",
     b"nuclei",
 ];
+
+thread_local! {
+    /// Headers nothing was found in, by rules and name.
+    static CLEAN: RefCell<Memo<()>> = const { RefCell::new(Memo::new()) };
+}
 
 /// Fenced code counts this much: one rule alone does not block, two that are sure do.
 const FENCED_WEIGHT: f32 = 0.65;
@@ -78,6 +88,8 @@ pub(super) struct Inspector<'e> {
     pub(super) kind: Kind,
     pub(super) out: Inspection,
     leaves: usize,
+    /// Indicators of shadowed rules so far.
+    shadows: usize,
     nested: u8,
     /// What confidences are multiplied with.
     weight: f32,
@@ -96,6 +108,7 @@ impl<'e> Inspector<'e> {
             kind,
             out: Inspection::default(),
             leaves: 0,
+            shadows: 0,
             nested: 0,
             weight: 1.0,
             hits: Vec::new(),
@@ -115,24 +128,23 @@ impl<'e> Inspector<'e> {
         if seen & bytes::SUSPICIOUS != 0 && !self.counts(at) {
             return;
         }
-        let disguised =
-            seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0 || spelled_dots(raw);
+        let disguised = seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0
+            || seen & bytes::DIGIT != 0 && spelled_dots(raw);
         if !disguised {
-            return self.plain_value(raw, context, at, 0);
+            return self.plain_value(raw, seen, context, at);
         }
         let decoded = undo(raw, false);
         if decoded.unsettled {
             self.found_at(Predicate::Unsettled, raw, context, at);
         }
-        self.plain_value(&decoded.text, context, at, decoded.rounds);
+        self.plain_value(&decoded.text, classes(&decoded.text), context, at);
     }
 
     /// A value whose disguises are gone.
-    fn plain_value(&mut self, text: &[u8], context: Context, at: &At<'_>, _rounds: u8) {
+    fn plain_value(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
         if self.is_query_field(at) && self.query_field(text, at) {
             return;
         }
-        let seen = classes(text);
         let spaced = seen & (bytes::BLANK | bytes::BRACKET | bytes::HIGH | bytes::LINE) != 0;
         if spaced && seen & bytes::BRACKET != 0 && cypher::is_statement(text, false) {
             return self.statement(text, at);
@@ -170,7 +182,12 @@ impl<'e> Inspector<'e> {
     fn whole_leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
         let mut found = Found::default();
         detect::value(text, seen, context, at.last_name(), &mut found);
-        if seen & !bytes::PLAIN != 0 || seen & bytes::BLANK != 0 {
+        let starts = text
+            .first()
+            .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
+        if seen & (bytes::QUOTE | bytes::BRACKET | bytes::SLASH) != 0
+            || starts && seen & (!bytes::PLAIN | bytes::BLANK) != 0
+        {
             let mut findings = Findings::default();
             cypher::value::collect(text, &mut findings);
             for (finding, place) in findings.iter() {
@@ -191,7 +208,7 @@ impl<'e> Inspector<'e> {
     /// A name: of a pair, a field or a JSON key.
     pub(super) fn key(&mut self, raw: &[u8], at: &At<'_>) {
         let seen = classes(raw);
-        if seen & !bytes::PLAIN == 0 && memchr::memmem::find(raw, b"proto").is_none() {
+        if seen & !bytes::PLAIN == 0 && !raw.windows(5).any(|w| w == b"proto") {
             return;
         }
         let decoded = undo(raw, false);
@@ -212,12 +229,27 @@ impl<'e> Inspector<'e> {
         self.match_rules(&decoded.text, false, Context::Key, &found, at);
     }
 
+    /// Looks at a header whose value clients repeat: once it was clean, it is remembered for these rules.
+    pub(super) fn repeated(&mut self, slot: usize, value: &[u8], context: Context, at: &At<'_>) {
+        let scope = self.rules.number() << 8 | slot as u64;
+        if CLEAN.with_borrow(|clean| clean.recall(scope, value).is_some()) {
+            return;
+        }
+        let before = (self.out.indicators.len(), self.out.bounds.len());
+        self.value(value, context, at);
+        let after = (self.out.indicators.len(), self.out.bounds.len());
+        if before == after && after.0 < INDICATORS_MAX && self.leaves <= LEAVES_MAX {
+            CLEAN.with_borrow_mut(|clean| clean.keep(scope, value, || ()));
+        }
+    }
+
     /// A header's name, which only scanners make remarkable.
     pub(super) fn header_name(&mut self, name: &[u8], at: &At<'_>) {
-        if SCANNER_MARKS
-            .iter()
-            .any(|mark| memchr::memmem::find(name, mark).is_some())
-        {
+        let marked = (0..name.len()).any(|from| {
+            let rest = name.get(from..).unwrap_or_default();
+            SCANNER_MARKS.iter().any(|mark| rest.starts_with(mark))
+        });
+        if marked {
             self.match_rules(name, true, Context::Key, &Found::default(), at);
         }
     }
@@ -228,11 +260,23 @@ impl<'e> Inspector<'e> {
             self.graphql_document(text, at);
             return true;
         }
+        if let Some(facts) = cypher::recall(text) {
+            self.keep(facts);
+            return true;
+        }
         let is = cypher::is_statement(text, true);
         if is {
             self.statement(text, at);
         }
         is
+    }
+
+    /// Keeps what a statement does, if it is the dearest so far.
+    fn keep(&mut self, facts: QueryFacts) {
+        let kept = self.out.query.as_ref();
+        if kept.is_none_or(|q| q.complexity < facts.complexity) {
+            self.out.query = Some(facts);
+        }
     }
 
     fn is_query_field(&self, at: &At<'_>) -> bool {
@@ -253,14 +297,7 @@ impl<'e> Inspector<'e> {
         for (finding, place) in findings.iter() {
             found.note(Predicate::Cypher(finding), place as usize);
         }
-        if self
-            .out
-            .query
-            .as_ref()
-            .is_none_or(|q| q.complexity < facts.complexity)
-        {
-            self.out.query = Some(facts);
-        }
+        self.keep(facts);
         if !found.is_empty() {
             self.match_rules(text, true, Context::Cypher, &found, at);
         }
@@ -375,6 +412,11 @@ impl<'e> Inspector<'e> {
             if self.out.indicators.len() >= INDICATORS_MAX {
                 return;
             }
+            let shadowed = rule.meta.mode == Mode::Shadow;
+            if shadowed && self.shadows >= SHADOWS_MAX {
+                continue;
+            }
+            self.shadows += usize::from(shadowed);
             self.out.indicators.push(Indicator {
                 rule: Arc::clone(&rule.meta.id),
                 indicator_type: Arc::clone(&rule.meta.indicator_type),
@@ -396,14 +438,19 @@ fn excerpt(text: &[u8], at: usize) -> String {
     let window = text
         .get(from..text.len().min(from + EXCERPT_CHARS_MAX * 4))
         .unwrap_or_default();
+    // Most are printable ASCII, and then a copy is all they need.
+    if let Ok(plain) = str::from_utf8(window)
+        && plain.bytes().all(|b| matches!(b, b' '..=b'~'))
+    {
+        let end = plain.len().min(EXCERPT_CHARS_MAX);
+        return plain.get(..end).unwrap_or_default().to_owned();
+    }
     String::from_utf8_lossy(window)
         .chars()
         .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
+            let escaped = c.is_control().then(|| c.escape_default());
+            let plain = escaped.is_none().then_some(c);
+            escaped.into_iter().flatten().chain(plain)
         })
         .take(EXCERPT_CHARS_MAX)
         .collect()

@@ -6,8 +6,9 @@
 //! and the judgement adds the weights up per value and category.
 //!
 //! It promises: pure and linear in the request's bytes; every bound that is hit is an indicator, never a
-//! silent pass; no match without rule, place and excerpt. It does not decide what a caller may do, keeps no
-//! state between requests, and never reads a clock.
+//! silent pass; no match without rule, place and excerpt. It does not decide what a caller may do and never
+//! reads a clock. What it remembers between requests is only its own answer for statements and header values
+//! found clean before (`cypher/memo.rs`): bounded, compared whole, without influence on any verdict.
 
 mod at;
 mod body;

@@ -135,3 +135,83 @@ fn repeated_names_are_looked_at_joined() {
         Verdict::Block
     );
 }
+
+fn body_of(engine: &Engine, content_type: &str, body: &[u8]) -> Inspection {
+    let mut headers = http::HeaderMap::new();
+    if !content_type.is_empty() {
+        headers.insert("content-type", content_type.parse().unwrap());
+    }
+    engine.inspect(&Inspect {
+        method: "PUT",
+        path: "/a",
+        raw_path: "/a",
+        query: None,
+        headers: &headers,
+        body,
+        hints: Hints::default(),
+    })
+}
+
+#[test]
+fn a_binary_body_is_not_read_as_text() {
+    let body = "  match: {contains: [purple]}\n  mitigations: [block_request]";
+    let engine = compile(&rule(body)).unwrap();
+    let verdict = |kind: &str, body: &[u8]| body_of(&engine, kind, body).verdict;
+    let binary = b"\x89\x01purple\0\xff";
+    for kind in ["application/octet-stream", "image/png", ""] {
+        assert_eq!(verdict(kind, binary), Verdict::Pass, "{kind}");
+    }
+    assert_eq!(verdict("text/plain", binary), Verdict::Block);
+    assert_eq!(verdict("", b"some purple words"), Verdict::Block);
+    for hidden in [&b"{\"a\": \"purple words\"}"[..], b"<a>purple words</a>"] {
+        assert_eq!(verdict("application/octet-stream", hidden), Verdict::Block);
+    }
+    assert_eq!(
+        verdict("application/octet-stream", b"[purple\0"),
+        Verdict::Pass
+    );
+}
+
+#[test]
+fn a_header_remembered_as_clean_is_looked_at_by_other_rules() {
+    let clean = compile(&rule(
+        "  match: {contains: [orange]}\n  mitigations: [block_request]",
+    ));
+    let other = compile(&rule(
+        "  match: {contains: [purple]}\n  mitigations: [block_request]",
+    ));
+    let (clean, other) = (clean.unwrap(), other.unwrap());
+    for _ in 0..4 {
+        assert_eq!(agent(&clean, "purple agent"), Verdict::Pass);
+    }
+    assert_eq!(agent(&other, "purple agent"), Verdict::Block);
+    assert_eq!(agent(&clean, "orange agent"), Verdict::Block);
+}
+
+fn agent(engine: &Engine, value: &str) -> Verdict {
+    let mut headers = http::HeaderMap::new();
+    headers.insert("user-agent", value.parse().unwrap());
+    let request = Inspect {
+        method: "GET",
+        path: "/a",
+        raw_path: "/a",
+        query: None,
+        headers: &headers,
+        body: b"",
+        hints: Hints::default(),
+    };
+    engine.inspect(&request).verdict
+}
+
+#[test]
+fn indicators_of_shadowed_rules_are_few_and_hide_no_others() {
+    let purple = "  match: {contains: [purple]}\n  mode: shadow";
+    let orange = "  match: {contains: [orange]}\n  mitigations: [block_request]";
+    let rules = rule(purple) + &rule(orange).replace("a-rule", "b-rule");
+    let engine = compile(&rules).unwrap();
+    let query: String = (0..20).map(|n| format!("a{n}=purple+words&")).collect();
+    let seen = inspect(&engine, &format!("{query}z=orange+words"));
+    assert_eq!(seen.verdict, Verdict::Block);
+    assert_eq!(seen.indicators.len(), 5);
+    assert_eq!(&*seen.indicators[4].rule, "b-rule");
+}

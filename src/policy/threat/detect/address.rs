@@ -172,29 +172,34 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
 
 /// Names of fields that hold addresses.
 fn is_url_name(name: &[u8]) -> bool {
-    let lower = name.to_ascii_lowercase();
-    [
+    const WORDS: [&str; 25] = [
         "url", "uri", "callback", "webhook", "endpoint", "source", "target", "dest", "redirect",
         "next", "return", "host", "proxy", "feed", "link", "href", "fetch", "import", "image",
         "avatar", "src", "site", "domain", "server", "load",
-    ]
-    .iter()
-    .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
+    ];
+    holds_any(name, &WORDS)
 }
 
 /// Names of fields that hold nothing but addresses a server fetches; a bare `host` may be data.
-fn is_address_name(name: &[u8]) -> bool {
-    let lower = name.to_ascii_lowercase();
-    [
-        &b"url"[..],
-        b"uri",
-        b"callback",
-        b"webhook",
-        b"redirect",
-        b"proxy",
-    ]
-    .iter()
-    .any(|word| memchr::memmem::find(&lower, word).is_some())
+pub(super) fn is_address_name(name: &[u8]) -> bool {
+    holds_any(
+        name,
+        &["url", "uri", "callback", "webhook", "redirect", "proxy"],
+    )
+}
+
+/// Whether one of the words, in lower case, stands in a name of any case. Names are short: no searcher pays off.
+fn holds_any(name: &[u8], words: &[&str]) -> bool {
+    (0..name.len()).any(|at| {
+        let rest = name.get(at..).unwrap_or_default();
+        let first = rest.first().map_or(0, u8::to_ascii_lowercase);
+        words.iter().map(|w| w.as_bytes()).any(|word| {
+            word.first() == Some(&first)
+                && rest
+                    .get(..word.len())
+                    .is_some_and(|r| r.eq_ignore_ascii_case(word))
+        })
+    })
 }
 
 fn scheme(text: &[u8], end: usize) -> &[u8] {

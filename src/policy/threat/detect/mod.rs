@@ -51,15 +51,15 @@ pub(super) fn value(
     if has(bytes::QUOTE | bytes::SIGN) {
         html::find_attribute(head, found);
     }
-    if text.contains(&b':') || text.starts_with(b"//") {
+    if has(bytes::COLON) {
         script::find(head, found);
     }
-    structure::climb(
-        head,
-        context == Context::Segment || context == Context::FileName,
-        found,
-    );
-    if context != Context::UserAgent {
+    if has(bytes::DOT) {
+        let named = matches!(context, Context::Segment | Context::FileName);
+        structure::climb(head, named, found);
+    }
+    let addressed = has(bytes::COLON | bytes::SLASH | bytes::ESCAPE);
+    if context != Context::UserAgent && (addressed || name.is_some_and(address::is_address_name)) {
         address::find(head, context, name, found);
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
         conditions(text, &tokens, true, found);
         closed_text(text, &tokens, found);
         // Where a backslash is no escape, an escaped quote closes.
-        if let Some(at) = memchr::memmem::find(text, &[b'\\', quote]) {
+        let escaped = memchr::memchr_iter(b'\\', text).find(|at| text.get(at + 1) == Some(&quote));
+        if let Some(at) = escaped {
             let rest = text.get(at + 1..).unwrap_or_default();
             conditions(rest, &read(rest, Some(quote)), true, found);
         }

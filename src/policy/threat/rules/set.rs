@@ -1,5 +1,7 @@
 //! Finds the rules that match a value: one scan for literals first, then only the rules they name.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::compile::{RULES_MAX, Rule};
@@ -18,6 +20,8 @@ pub(crate) struct Hit {
 /// All rules, indexed.
 #[derive(Debug)]
 pub(crate) struct RuleSet {
+    /// Which rules these are: no other set of this process has the number.
+    number: u64,
     rules: Vec<Rule>,
     literals: Option<AhoCorasick>,
     /// For each literal: the rule, and whether the literal alone is a match.
@@ -79,13 +83,19 @@ impl RuleSet {
                 .kind(Some(AhoCorasickKind::DFA));
             Some(builder.build(&words).ok()?)
         };
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Some(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             literals,
             literal_rules,
             always,
             by_predicate,
             rules,
         })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn rules(&self) -> &[Rule] {
