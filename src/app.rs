@@ -146,6 +146,7 @@ impl Snapshot {
         files: &[RuleFile],
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Vec<Diagnostic>> {
+        upstream_ca(&config)?;
         let engine = Engine::compile(files, &config.rules.disabled)?;
         let plans = config
             .plans
@@ -255,6 +256,29 @@ fn fixed_prefix(template: &str) -> Option<String> {
         .unwrap_or(template)
         .trim_end_matches('/');
     (!fixed.is_empty()).then(|| fixed.to_owned())
+}
+
+/// The certificate authority that upstreams are checked against; `None` is the system's.
+///
+/// # Errors
+///
+/// Clusters with TLS name different ones: the connector knows one for all.
+pub(crate) fn upstream_ca(config: &Config) -> Result<Option<&Path>, Vec<Diagnostic>> {
+    let mut named = config
+        .clusters
+        .iter()
+        .filter_map(|cluster| cluster.tls.as_ref())
+        .map(|tls| tls.ca_file.as_deref());
+    let first = named.next().flatten();
+    if named.all(|other| other == first) {
+        return Ok(first);
+    }
+    let reason = "clusters with tls must name the same ca_file, or none";
+    Err(vec![Diagnostic::error(
+        whole_file("gateway.yaml"),
+        "clusters.tls.ca_file",
+        reason,
+    )])
 }
 
 fn plan_of(settings: &config::PlanSettings) -> Plan {

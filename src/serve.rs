@@ -336,10 +336,16 @@ fn work(listeners: Vec<Bound>, app: &Arc<App>, stopped: &watch::Receiver<bool>) 
 }
 
 fn gateway(app: &Arc<App>) -> Arc<HttpGateway> {
+    // Compiling the snapshot has made sure that there is one answer.
+    let upstream_ca = app::upstream_ca(&app.snapshot().config)
+        .ok()
+        .flatten()
+        .map(|path| path.display().to_string());
     let conf = ServerConf {
         threads: 1,
         work_stealing: false,
         upstream_keepalive_pool_size: UPSTREAM_POOL,
+        ca_file: upstream_ca,
         ..ServerConf::default()
     };
     let mut gateway = HttpGateway::new(Gateway::new(app.clone()), Arc::new(conf));

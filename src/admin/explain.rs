@@ -112,11 +112,12 @@ fn would_have_passed(code: &str, findings: &[Value]) -> Option<String> {
     let advice = match code {
         "" => return None,
         "threat-blocked" => {
-            let fields: Vec<&str> = findings
+            let mut fields: Vec<&str> = findings
                 .iter()
                 .filter(|finding| finding.get("mode").and_then(Value::as_str) == Some("enforce"))
                 .filter_map(|finding| finding.get("field").and_then(Value::as_str))
                 .collect();
+            fields.dedup();
             format!(
                 "the same request without the flagged content in {}",
                 fields.join(", ")

@@ -16,7 +16,7 @@ use super::context::{Coverage, Permit, RequestContext};
 use crate::app::App;
 use crate::config::{Otherwise, Source};
 use crate::now::Now;
-use crate::policy::auth::{self, AuthRefusal, Need};
+use crate::policy::auth::{self, AuthRefusal, GraphAccess, Need};
 use crate::policy::hygiene::{self, CanonicalPath, Violation};
 use crate::policy::limits::Subject;
 use crate::policy::refusal::Refusal;
@@ -339,6 +339,7 @@ pub(super) fn judge(
     ctx: &mut RequestContext,
     body: &[u8],
 ) -> Result<(), Refusal> {
+    name_graph_in_body(ctx, body)?;
     let request = session.req_header();
     let snapshot = ctx.snapshot.clone();
     let inspected = ctx.route.and_then(|route| snapshot.inspected.get(route));
@@ -372,6 +373,33 @@ pub(super) fn judge(
             code: unreadable.code,
         }),
         _ => Ok(()),
+    }
+}
+
+/// Finds the graph where the route says it stands in the body, and holds the caller to it.
+///
+/// A key confined to graphs is refused when the body names none: fail closed.
+fn name_graph_in_body(ctx: &mut RequestContext, body: &[u8]) -> Result<(), Refusal> {
+    let Some(Source::Body(path)) = ctx.route().and_then(|route| route.graph_id.as_ref()) else {
+        return Ok(());
+    };
+    if body.is_empty() {
+        return Ok(());
+    }
+    let whole: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let found = path.steps().try_fold(&whole, |at, step| match at {
+        serde_json::Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        other => other.get(step),
+    });
+    ctx.graph_id = found.and_then(serde_json::Value::as_str).map(Arc::from);
+    let allowed = ctx.caller.as_ref().is_none_or(|caller| {
+        caller.graphs == GraphAccess::All
+            || (ctx.graph_id.as_ref()).is_some_and(|graph| caller.graphs.allows(graph))
+    });
+    if allowed {
+        Ok(())
+    } else {
+        Err(Refusal::Auth(AuthRefusal::GraphDenied))
     }
 }
 

@@ -44,6 +44,12 @@ pub(super) fn peer(ctx: &mut RequestContext) -> pingora::Result<Box<HttpPeer>> {
     let Some((endpoint, peer)) = cluster.and_then(|cluster| cluster.choose(&ctx.tried)) else {
         return Error::e_explain(ErrorType::HTTPStatus(503), "no healthy endpoint");
     };
+    let mut peer = peer;
+    if let Some(route) = ctx.route() {
+        let options = &mut peer.options;
+        options.read_timeout = route.read_timeout.or(options.read_timeout);
+        options.write_timeout = route.write_timeout.or(options.write_timeout);
+    }
     ctx.tried.push(endpoint);
     ctx.upstream = peer._address.as_inet().copied();
     Ok(Box::new(peer))

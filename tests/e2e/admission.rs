@@ -192,3 +192,27 @@ async fn an_address_that_guesses_keys_is_slowed_down() {
     assert_eq!(codes[5..], ["too-many-failures"; 2]);
     gateway.finish().await;
 }
+
+#[tokio::test]
+async fn a_graph_named_in_the_body_is_held_against_the_key() {
+    let upstream = Upstream::start().await;
+    let route = json!({"name": "run", "path": "/v1/run", "methods": ["POST"], "kind": "query",
+        "graph_id": {"body": "$.graph"}, "query_text": "$.query"});
+    let gateway = Setup::from(&upstream)
+        .route(route)
+        .also_key(NewKey::of("confined").with("--graphs", "g1"))
+        .start()
+        .await;
+    let key = gateway.key_of("confined");
+    for (body, status) in [
+        (json!({"graph": "g1", "query": "RETURN 1"}), 200),
+        (json!({"graph": "g2", "query": "RETURN 1"}), 403),
+        (json!({"query": "RETURN 1"}), 403),
+    ] {
+        let request = gateway.request_with(key, Method::POST, "/v1/run");
+        let answer = gateway.send(request.json(&body)).await;
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+    }
+    assert_eq!(upstream.requests().len(), 1);
+    gateway.finish().await;
+}
