@@ -11,6 +11,7 @@
 //! | [`keys`] | who the callers are: the key store and its view |
 //! | [`state`] | what outlives a request: penalties, failures, held bytes |
 //! | [`audit`] | the event, the durable log, search and verification |
+//! | [`delivery`] | audit events on their way to other systems |
 //! | [`telemetry`] | metrics, spans, logs |
 //! | [`admin`] | health, metrics, audit search, explain, reload |
 //! | [`app`], [`serve`] | the composition root: start, reload, stop |
@@ -22,6 +23,7 @@ pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod delivery;
 pub mod demo;
 pub mod diagnostic;
 pub mod keys;
