@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use crate::audit::Log;
 use crate::config::{self, Config};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::geoip::{self, GeoIp};
 use crate::keys::{KeyStore, KeyView, Refreshed};
 use crate::listen::Gate;
 use crate::now::Now;
@@ -114,6 +115,8 @@ pub struct App {
     pub gate: Arc<Gate>,
     /// The audit log.
     pub audit: Log,
+    /// Where clients are.
+    pub geoip: GeoIp,
     /// Every metric family.
     pub metrics: Metrics,
     /// Which requests leave a span.
@@ -361,6 +364,7 @@ impl App {
             limits: LimitTable::new(LIMIT_ENTRIES_MAX),
             penalties: Penalties::default(),
             audit: parts.audit,
+            geoip: GeoIp::default(),
             metrics: parts.metrics,
             sampler: parts.sampler,
             spans: parts.spans,
@@ -414,6 +418,7 @@ impl App {
                 let before = self.snapshot.swap(snapshot.clone());
                 self.forget_health(&before);
                 self.metrics.config_loaded(&snapshot.hash);
+                geoip::renew(self);
             }
             Err(_) => self.metrics.config_refused(),
         }

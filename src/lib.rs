@@ -10,6 +10,7 @@
 //! | [`policy`] | pure decisions: hygiene, route, caller, limits, threats |
 //! | [`keys`] | who the callers are: the key store and its view |
 //! | [`state`] | what outlives a request: penalties, failures, held bytes |
+//! | [`geoip`] | where addresses are, for events |
 //! | [`audit`] | the event, the durable log, search and verification |
 //! | [`delivery`] | audit events on their way to other systems |
 //! | [`telemetry`] | metrics, spans, logs |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod delivery;
 pub mod demo;
 pub mod diagnostic;
+pub mod geoip;
 pub mod keys;
 pub mod listen;
 mod notes;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::audit::{AuditEvent, EventType, Log, Recovery, Severity};
 use crate::diagnostic::Diagnostic;
+use crate::geoip::Renewal;
 use crate::keys::{KeyChange, KeyStore};
 use crate::now::Now;
 use crate::random::time_ordered_id;
@@ -33,6 +34,11 @@ pub(crate) fn started(app: &App, recovery: &Recovery) {
     } else {
         Severity::Warning
     };
+    if app.snapshot().config.geoip.is_none() {
+        tracing::info!(
+            "no GeoIP database is configured: audit events do not know where clients are"
+        );
+    }
     let details = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "config_hash": app.snapshot().hash,
@@ -78,6 +84,43 @@ pub(crate) fn reloaded(log: &Log, result: Result<&str, &[Diagnostic]>) {
     let what = "configuration.reload";
     append(
         log,
+        &system(EventType::ConfigurationChange, severity, what, details),
+    );
+}
+
+/// Another database says where clients are, or a file of one was refused.
+pub(crate) fn places(app: &App, renewal: &Renewal) {
+    let (severity, details) = match renewal {
+        Renewal::Unchanged => return,
+        Renewal::Loaded(found) => {
+            tracing::info!(database_type = %found.database_type, "GeoIP database loaded");
+            (
+                Severity::Info,
+                json!({"result": "loaded", "database": found}),
+            )
+        }
+        Renewal::Removed => {
+            tracing::info!("GeoIP database given up, places are unknown from now on");
+            (Severity::Info, json!({"result": "removed"}))
+        }
+        Renewal::Refused { file, error } => {
+            let serving = app.geoip.description();
+            tracing::error!(
+                file = %file.display(),
+                %error,
+                "GeoIP database refused, {}",
+                if serving.is_some() { "the one before goes on" } else { "places are unknown" }
+            );
+            let error = error.to_string();
+            let details = json!({"result": "refused", "error": error, "serving": serving});
+            (Severity::Error, details)
+        }
+    };
+    app.metrics
+        .geoip_build(app.geoip.description().map_or(0, |found| found.build_epoch));
+    let what = "geoip.database";
+    append(
+        &app.audit,
         &system(EventType::ConfigurationChange, severity, what, details),
     );
 }

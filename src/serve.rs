@@ -23,7 +23,7 @@ use crate::random::time_ordered_id;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
 use crate::telemetry::spans::{SpanExporter, SpanSettings};
 use crate::telemetry::trace::{Sampler, SamplerSettings};
-use crate::{admin, notes, telemetry};
+use crate::{admin, geoip, notes, telemetry};
 
 /// How often changes of the key store are taken in.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -136,6 +136,7 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
     app.count_active_keys();
     app.metrics.config_loaded(&app.snapshot().hash);
     notes::started(&app, &recovery);
+    geoip::renew(&app);
     Ok(Started {
         app,
         runtime,
@@ -268,6 +269,7 @@ impl Started {
         self.runtime
             .spawn(admin::serve(admin, app.clone(), stopped.clone()));
         self.runtime.spawn(refresh(app.clone()));
+        self.runtime.spawn(geoip::watch(app.clone()));
         app.set_ready(true);
         let said = writeln!(out, "ready").and_then(|()| out.flush());
         said.map_err(|error| start_error("standard output")(&error))?;

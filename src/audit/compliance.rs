@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::event::Severity;
+use super::event::{EventType, Severity};
 
-/// The European Union, the rest of the European Economic Area, and the United Kingdom, where the
-/// GDPR or its copy applies; ISO 3166-1 alpha-2.
-const GDPR_COUNTRIES: [&str; 31] = [
-    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GR", "HR", "HU", "IE",
-    "IS", "IT", "LI", "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK",
+/// Where the GDPR or its copy applies: the European Union with the parts of it that have codes of their own, the
+/// rest of the European Economic Area, and the United Kingdom; ISO 3166-1 alpha-2, sorted.
+const GDPR_COUNTRIES: [&str; 38] = [
+    "AT", "AX", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GB", "GF", "GP", "GR",
+    "HR", "HU", "IE", "IS", "IT", "LI", "LT", "LU", "LV", "MF", "MQ", "MT", "NL", "NO", "PL", "PT",
+    "RE", "RO", "SE", "SI", "SK", "YT",
 ];
 
 /// The severity of an answered request: server errors are errors, client errors warnings.
@@ -20,25 +21,48 @@ pub fn severity_for_status(status: u16) -> Severity {
     }
 }
 
+/// What the tags of an event follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct Grounds<'a> {
+    /// What kind of thing happened.
+    pub event_type: EventType,
+    /// Where the client is, ISO 3166-1 alpha-2 in capitals.
+    pub country: Option<&'a str>,
+    /// The organization's trade.
+    pub industry: Option<&'a str>,
+    /// The canonical path.
+    pub path: &'a str,
+    /// Whether data was to be changed.
+    pub modifies: bool,
+    /// Whether personal data was seen.
+    pub pii: bool,
+}
+
 /// The tags of an event, each at most once, in the specification's order.
 ///
-/// `country` is ISO 3166-1 alpha-2 in capitals, `industry` the organization's, `path` the canonical
-/// path, `pii` whether personal data was seen.
-pub fn compliance_tags(
-    country: Option<&str>,
-    industry: Option<&str>,
-    path: &str,
-    pii: bool,
-) -> Vec<Cow<'static, str>> {
-    let european = country.is_some_and(|country| GDPR_COUNTRIES.contains(&country));
+/// The specification goes by words of the path; what a statement does and what an event is about count beside
+/// them, so that a route named otherwise is tagged as well.
+pub fn compliance_tags(of: &Grounds<'_>) -> Vec<Cow<'static, str>> {
+    let european =
+        (of.country).is_some_and(|country| GDPR_COUNTRIES.binary_search(&country).is_ok());
+    let authentication = of.event_type == EventType::Authentication;
+    let data = of.event_type == EventType::DataAccess;
     let rules = [
-        ("ccpa", matches!(country, Some("US" | "CA")) || pii),
-        ("gdpr", european || pii),
-        ("hipaa", industry == Some("healthcare")),
-        ("pci_dss", industry == Some("finance")),
-        ("data_access", path.contains("query")),
-        ("data_modification", path.contains("upload")),
-        ("pii", pii),
+        ("ccpa", matches!(of.country, Some("US" | "CA")) || of.pii),
+        ("gdpr", european || of.pii),
+        ("hipaa", of.industry == Some("healthcare")),
+        ("pci_dss", of.industry == Some("finance")),
+        ("data_access", data || of.path.contains("query")),
+        (
+            "data_modification",
+            data && of.modifies || of.path.contains("upload"),
+        ),
+        ("pii", of.pii),
+        ("authentication", authentication),
+        (
+            "security",
+            authentication || of.event_type == EventType::SecurityEvent,
+        ),
     ];
     rules
         .into_iter()
@@ -51,6 +75,15 @@ pub fn compliance_tags(
 mod tests {
     use super::*;
 
+    const NONE: Grounds<'_> = Grounds {
+        event_type: EventType::ApiRequest,
+        country: None,
+        industry: None,
+        path: "/",
+        modifies: false,
+        pii: false,
+    };
+
     #[test]
     fn tags_follow_country_industry_path_and_pii() {
         for (country, industry, path, pii, expected) in [
@@ -60,6 +93,7 @@ mod tests {
             (Some("DE"), None, "/", false, vec!["gdpr"]),
             (Some("NO"), None, "/", false, vec!["gdpr"]),
             (Some("GB"), None, "/", false, vec!["gdpr"]),
+            (Some("RE"), None, "/", false, vec!["gdpr"]),
             (Some("CH"), None, "/", false, vec![]),
             (None, Some("healthcare"), "/", false, vec!["hipaa"]),
             (None, Some("finance"), "/", false, vec!["pci_dss"]),
@@ -79,8 +113,46 @@ mod tests {
                 vec!["ccpa", "gdpr", "data_access", "pii"],
             ),
         ] {
-            assert_eq!(compliance_tags(country, industry, path, pii), expected);
+            let grounds = Grounds {
+                country,
+                industry,
+                path,
+                pii,
+                ..NONE
+            };
+            assert_eq!(compliance_tags(&grounds), expected);
         }
+    }
+
+    #[test]
+    fn tags_follow_what_the_event_is_about() {
+        for (event_type, modifies, expected) in [
+            (EventType::ApiRequest, true, vec![]),
+            (
+                EventType::Authentication,
+                false,
+                vec!["authentication", "security"],
+            ),
+            (EventType::SecurityEvent, false, vec!["security"]),
+            (EventType::DataAccess, false, vec!["data_access"]),
+            (
+                EventType::DataAccess,
+                true,
+                vec!["data_access", "data_modification"],
+            ),
+        ] {
+            let grounds = Grounds {
+                event_type,
+                modifies,
+                ..NONE
+            };
+            assert_eq!(compliance_tags(&grounds), expected);
+        }
+    }
+
+    #[test]
+    fn the_countries_are_sorted() {
+        assert!(GDPR_COUNTRIES.is_sorted());
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
-pub use compliance::{compliance_tags, severity_for_status};
+pub use compliance::{Grounds, compliance_tags, severity_for_status};
 pub use event::{
     AuditEvent, DataAccessed, EventType, GeographicLocation, IndicatorRecord, Inspection, Outcome,
     Severity, Source,

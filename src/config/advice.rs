@@ -12,6 +12,7 @@ use super::file::FileShape;
 use super::findings::Findings;
 use super::model::{Cluster, Config, Durability, Kind, LogLevel, Otherwise, Protocol, WhenFull};
 use super::placed::Placed;
+use crate::geoip::Database;
 use crate::policy::route::RouteMatch;
 
 /// Every id of advice and what it means.
@@ -74,6 +75,11 @@ pub const ADVICE: &[(&str, &str)] = &[
         "A125",
         "a route of one host takes paths that another route refuses for every host",
     ),
+    (
+        "A140",
+        "audit events do not know where clients are, nor which privacy law follows from it",
+    ),
+    ("A141", "the GeoIP database cannot be used"),
 ];
 
 /// Tokens of fewer bytes are called short.
@@ -321,6 +327,7 @@ impl Adviser<'_> {
                 "ship the log to a sink, and watch rg_audit_log_bytes",
             );
         }
+        self.on_places();
         let telemetry = &file.telemetry.value;
         match &telemetry.traces {
             None => {
@@ -344,6 +351,24 @@ impl Adviser<'_> {
         if std::path::Path::new(&file.data_dir.value).is_relative() {
             let hint = "an absolute path stays the same whichever file is started";
             self.say("A123", &file.data_dir, "data_dir", hint);
+        }
+    }
+}
+
+impl Adviser<'_> {
+    fn on_places(&mut self) {
+        let (file, geoip) = (self.file, self.config.geoip.as_ref());
+        let (Some(shape), Some(geoip)) = (&file.geoip, geoip) else {
+            self.say(
+                "A140",
+                &file.audit,
+                "audit",
+                "set geoip.file to a city database in MMDB format",
+            );
+            return;
+        };
+        if let Err(error) = Database::read(&geoip.file) {
+            self.say("A141", &shape.value.file, "geoip", &error.to_string());
         }
     }
 }

@@ -14,6 +14,7 @@
 mod advice;
 mod body_path;
 mod compile;
+mod enrichment;
 mod file;
 mod findings;
 mod model;
@@ -30,6 +31,7 @@ use std::path::Path;
 
 pub use self::advice::ADVICE;
 pub use self::body_path::{BodyPath, BodyPathError};
+pub use self::enrichment::{Classification, GeoIpSettings, GraphClassification, classify};
 use self::file::FileShape;
 use self::findings::{Findings, Spot};
 pub use self::model::{

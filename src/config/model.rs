@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body_path::BodyPath;
+use super::enrichment::{GeoIpSettings, GraphClassification};
 use super::file::FileShape;
 use crate::policy::route::{PathTemplate, Router};
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub rules: RulesSettings,
     /// The audit log.
     pub audit: AuditSettings,
+    /// Where addresses are, if a database is named.
+    pub geoip: Option<GeoIpSettings>,
     /// Logs, metrics and spans.
     pub telemetry: TelemetrySettings,
     /// What happens between SIGTERM and the end of the process.
@@ -370,6 +373,8 @@ pub struct AuditSettings {
     pub total_bytes_max: u64,
     /// What happens when the log is full.
     pub when_full: WhenFull,
+    /// How sensitive the data of graphs is.
+    pub graphs: Vec<GraphClassification>,
 }
 
 /// When an audit event counts as kept.

@@ -10,14 +10,16 @@ use super::context::{Coverage, RequestContext};
 use super::decide;
 use crate::app::App;
 use crate::audit::{
-    AuditEvent, DataAccessed, Durability, EventType, IndicatorRecord, Inspection, Outcome,
-    Position, Severity, Source, compliance_tags, severity_for_status,
+    AuditEvent, DataAccessed, Durability, EventType, GeographicLocation, Grounds, IndicatorRecord,
+    Inspection, Outcome, Position, Severity, Source, compliance_tags, severity_for_status,
 };
+use crate::config::{Kind, classify};
+use crate::geoip::Location;
 use crate::now::Now;
 use crate::policy::auth::AuthRefusal;
 use crate::policy::limits::LimitType;
 use crate::policy::refusal::Refusal;
-use crate::policy::threat::{self, Mode};
+use crate::policy::threat::{self, Mode, QueryClass};
 use crate::telemetry::metrics::RequestOutcome;
 use crate::telemetry::spans::{QueryFacts, SpanRecord, UpstreamCall};
 
@@ -103,7 +105,8 @@ struct Seen<'a> {
 fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
     let ended = Now::read();
     let took = ended.since(ctx.now);
-    match app.audit.append(&event(ctx, seen, took)) {
+    let place = ctx.client.and_then(|address| app.geoip.locate(address));
+    match app.audit.append(&event(ctx, seen, took, place.as_deref())) {
         Ok(position) => {
             hold_until_synced(app, ctx, position);
             app.metrics.audit_event(Now::read().since(ended));
@@ -133,12 +136,24 @@ fn hold_until_synced(app: &App, ctx: &RequestContext, position: Position) {
     }
 }
 
-fn event<'a>(ctx: &'a RequestContext, seen: &Seen<'a>, took: Duration) -> AuditEvent<'a> {
+fn event<'a>(
+    ctx: &'a RequestContext,
+    seen: &Seen<'a>,
+    took: Duration,
+    place: Option<&'a Location>,
+) -> AuditEvent<'a> {
     let refusal = ctx.refusal.as_ref();
     let caller = ctx.caller.as_deref();
     let data_accessed = data_accessed(ctx);
     let event_type = event_type(ctx, data_accessed.is_some());
-    let industry = caller.and_then(|caller| caller.industry.as_deref());
+    let tags = compliance_tags(&Grounds {
+        event_type,
+        country: place.and_then(|place| place.country.as_deref()),
+        industry: caller.and_then(|caller| caller.industry.as_deref()),
+        path: seen.path,
+        modifies: modifies(ctx),
+        pii: data_accessed.as_ref().is_some_and(|data| data.pii_detected),
+    });
     AuditEvent {
         source_ip: ctx.client.map_or(Source::System, Source::Address),
         user_agent: seen.user_agent.into(),
@@ -151,7 +166,8 @@ fn event<'a>(ctx: &'a RequestContext, seen: &Seen<'a>, took: Duration) -> AuditE
         processing_time_ms: millis(took),
         data_accessed,
         error_details: refusal.map(Refusal::detail),
-        compliance_tags: compliance_tags(None, industry, seen.path, false),
+        compliance_tags: tags,
+        geographic_location: place.map(location),
         decision_id: refusal.map(|_| Cow::Owned(ctx.decision_id().to_string())),
         route: ctx.route().map(|route| (&*route.name).into()),
         plan: caller.map(|caller| (&*caller.plan).into()),
@@ -189,8 +205,31 @@ fn data_accessed(ctx: &RequestContext) -> Option<DataAccessed<'_>> {
         graph_ids: ctx.graph_id.iter().map(|graph| (&**graph).into()).collect(),
         query_hash: ctx.query_hash.as_deref().map(Into::into),
         result_count: ctx.rows,
+        data_classification: ctx.graph_id.as_deref().and_then(|graph| {
+            let found = classify(&ctx.snapshot.config.audit.graphs, graph)?;
+            Some(found.as_str().into())
+        }),
         ..DataAccessed::default()
     })
+}
+
+fn location(place: &Location) -> GeographicLocation<'_> {
+    fn text(part: &Option<Box<str>>) -> Option<Cow<'_, str>> {
+        part.as_deref().map(Cow::Borrowed)
+    }
+    GeographicLocation {
+        country: text(&place.country),
+        region: text(&place.region),
+        city: text(&place.city),
+    }
+}
+
+/// Whether the request was to change data, as far as its statement or its route tell.
+fn modifies(ctx: &RequestContext) -> bool {
+    match query_facts(ctx) {
+        Some(query) => query.class != QueryClass::Read,
+        None => ctx.route().is_some_and(|route| route.kind == Kind::Upload),
+    }
 }
 
 /// One event a request: its type says what mattered most about it.

@@ -238,6 +238,9 @@ families! {
     AUDIT_ERRORS: "rg_audit_errors_total", Kind::Counter,
         [], open [], 1,
         "Audit events that could not be written";
+    GEOIP_BUILD: "rg_geoip_build_seconds", Kind::Gauge,
+        [], open [], 1,
+        "When the GeoIP database that answers was made, in seconds since 1970; 0 without one";
     CONFIG_RELOADS: "rg_config_reloads_total", Kind::Counter,
         ["result"], open [], 2,
         "Reloads of the configuration";

@@ -13,6 +13,7 @@ mod audit;
 mod command_line;
 mod crash;
 mod demo;
+mod enrichment;
 mod identity;
 mod inspection;
 mod keys;

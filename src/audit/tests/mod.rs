@@ -34,12 +34,14 @@ fn event(n: u64) -> AuditEvent<'static> {
         status_code: [200, 200, 401, 403, 500][pick(5)],
         request_id: format!("request-{n}").into(),
         processing_time_ms: 1.2345678,
-        compliance_tags: compliance_tags(
-            ["US", "DE", "CH"].get(pick(3)).copied(),
-            None,
-            "/query",
-            false,
-        ),
+        compliance_tags: compliance_tags(&Grounds {
+            event_type: EventType::ApiRequest,
+            country: ["US", "DE", "CH"].get(pick(3)).copied(),
+            industry: None,
+            path: "/query",
+            modifies: false,
+            pii: false,
+        }),
         decision_id: (n % 5 == 3).then(|| format!("decision-{n}").into()),
         outcome: Some(Outcome::Forwarded),
         ..AuditEvent::new(

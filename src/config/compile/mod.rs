@@ -4,6 +4,7 @@
 //! out only where nothing was reported. Ranges and types are checked before, by `shape`.
 
 mod access;
+mod enrichment;
 mod routes;
 mod text;
 mod upstreams;
@@ -65,7 +66,8 @@ pub(super) fn compile(file: FileShape, base_dir: &Path, findings: &mut Findings)
         router: Arc::new(router),
         inspection,
         rules: rules?,
-        audit,
+        audit: audit?,
+        geoip: compiler.geoip(file.geoip.as_ref()),
         telemetry: telemetry?,
         shutdown: ShutdownSettings {
             drain_delay: millis(&file.shutdown.value.drain_delay_ms),
@@ -205,7 +207,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn audit(&mut self, shape: &AuditShape) -> AuditSettings {
+    fn audit(&mut self, shape: &AuditShape) -> Option<AuditSettings> {
         let (segment, total) = (&shape.segment_bytes_max, &shape.total_bytes_max);
         let reported = ["audit.segment_bytes_max", "audit.total_bytes_max"]
             .iter()
@@ -223,12 +225,13 @@ impl Compiler<'_> {
             );
             self.error(at, reason);
         }
-        AuditSettings {
+        Some(AuditSettings {
             durability: shape.durability.value,
             segment_bytes_max: segment.value,
             total_bytes_max: total.value,
             when_full: shape.when_full.value,
-        }
+            graphs: self.graphs(&shape.graphs.value)?,
+        })
     }
 
     fn telemetry(&mut self, shape: &TelemetryShape) -> Option<TelemetrySettings> {

@@ -4,11 +4,13 @@
 //! its bounds; [`super::shape`] enforces both. What a value means is decided by
 //! [`super::compile`]. A required key is listed in its struct's `required`.
 
+mod enrichment;
 mod traffic;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::enrichment::{GeoIpShape, GraphShape};
 pub(super) use self::traffic::{
     ClusterShape, EndpointShape, HealthCheckShape, InspectionOverride, InspectionShape, RouteShape,
     SourceShape,
@@ -65,6 +67,9 @@ pub(super) struct FileShape {
     pub(super) rules: Placed<RulesShape>,
     /// The audit log.
     pub(super) audit: Placed<AuditShape>,
+    /// Where addresses are; places in audit events are unknown without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) geoip: Option<Placed<GeoIpShape>>,
     /// Logs, metrics and spans.
     pub(super) telemetry: Placed<TelemetryShape>,
     /// What happens between SIGTERM and the end of the process.
@@ -88,6 +93,7 @@ impl Default for FileShape {
             inspection: Placed::default(),
             rules: Placed::default(),
             audit: Placed::default(),
+            geoip: None,
             telemetry: Placed::default(),
             shutdown: Placed::default(),
         }
@@ -320,6 +326,9 @@ pub(super) struct AuditShape {
     pub(super) total_bytes_max: Placed<u64>,
     /// What happens when the log is full.
     pub(super) when_full: Placed<WhenFull>,
+    /// How sensitive the data of graphs is; events name the highest that fits.
+    #[schemars(length(max = 1_000))]
+    pub(super) graphs: Placed<Vec<Placed<GraphShape>>>,
 }
 
 impl Default for AuditShape {
@@ -329,6 +338,7 @@ impl Default for AuditShape {
             segment_bytes_max: by_default(67_108_864_u64),
             total_bytes_max: by_default(10_737_418_240_u64),
             when_full: by_default(WhenFull::Refuse),
+            graphs: Placed::default(),
         }
     }
 }

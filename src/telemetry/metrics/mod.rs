@@ -109,6 +109,7 @@ pub struct Metrics {
     audit_appends: Histogram,
     audit_log_bytes: Gauge,
     audit_errors: Counter,
+    geoip_build: Gauge,
     config_reloads: Family<1, Counter>,
     config_last_reload: Gauge,
     config_hash: Family<1, Gauge>,
@@ -155,6 +156,7 @@ impl Metrics {
             audit_appends: r.single(&table::AUDIT_APPEND),
             audit_log_bytes: r.single(&table::AUDIT_LOG_BYTES),
             audit_errors: r.single(&table::AUDIT_ERRORS),
+            geoip_build: r.single(&table::GEOIP_BUILD),
             config_reloads: r.family(&table::CONFIG_RELOADS),
             config_last_reload: r.single(&table::CONFIG_LAST_RELOAD),
             config_hash: r.family(&table::CONFIG_HASH),
@@ -301,6 +303,12 @@ impl Metrics {
     pub fn audit_log_bytes(&self, bytes: u64) {
         self.audit_log_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// States when the database of places was made, seconds since 1970; 0 when there is none.
+    pub fn geoip_build(&self, epoch: u64) {
+        self.geoip_build
+            .set(i64::try_from(epoch).unwrap_or(i64::MAX));
     }
 
     /// Counts one load of the configuration; a taken one names its hash.

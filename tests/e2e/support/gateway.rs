@@ -45,8 +45,8 @@ impl Gateway {
     pub(crate) async fn start(setup: Setup) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         write_file(folder.path(), &setup.file);
-        for (name, text) in &setup.files {
-            std::fs::write(folder.path().join(name), text).expect("a writable folder");
+        for (name, content) in &setup.files {
+            std::fs::write(folder.path().join(name), content).expect("a writable folder");
         }
         let create = |key: &NewKey| key.create(folder.path());
         let keys = setup.keys.iter().map(create).collect();
@@ -198,8 +198,8 @@ impl Gateway {
     }
 
     /// Writes a file into the gateway's folder.
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join(name), text).expect("a writable folder");
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.folder.path().join(name), content).expect("a writable folder");
     }
 
     /// Every file the gateway stores, with its path.

@@ -7,6 +7,7 @@ mod answer;
 mod collector;
 mod gateway;
 mod http1;
+pub(crate) mod mmdb;
 mod part;
 mod process;
 mod setup;

@@ -89,8 +89,8 @@ pub(crate) struct Setup {
     pub(crate) file: Value,
     /// The first is the one requests carry unless they say otherwise.
     pub(crate) keys: Vec<NewKey>,
-    /// Names and texts of files beside `gateway.yaml`.
-    pub(crate) files: Vec<(String, String)>,
+    /// Names and contents of files beside `gateway.yaml`.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
 impl Setup {
@@ -145,8 +145,9 @@ impl Setup {
     }
 
     /// Puts a file beside `gateway.yaml`.
-    pub(crate) fn beside(mut self, name: &str, text: &str) -> Self {
-        self.files.push((name.to_owned(), text.to_owned()));
+    pub(crate) fn beside(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        self.files
+            .push((name.to_owned(), content.as_ref().to_vec()));
         self
     }
 

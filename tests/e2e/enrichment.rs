@@ -1,0 +1,136 @@
+//! What an audit event knows beyond the request: where the client is, which law follows, how sensitive the data is.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::mmdb::{Place, city_database};
+use crate::support::{Answer, Gateway, NewKey, Setup, Upstream, eventually};
+
+const SACRAMENTO: Place = Place {
+    country: "US",
+    region: "California",
+    city: "Sacramento",
+};
+const LYON: Place = Place {
+    country: "FR",
+    region: "Rhône",
+    city: "Lyon",
+};
+
+fn places(place: Place) -> Vec<u8> {
+    city_database(1_700_000_000, &[("203.0.113.0/24", place)])
+}
+
+async fn query_from(gateway: &Gateway, client: &str, graph: &str) -> Answer {
+    let path = format!("/v1/graphs/{graph}/query");
+    let request = gateway
+        .request(Method::POST, &path)
+        .header("x-forwarded-for", client)
+        .json(&json!({"query": "MATCH (n) RETURN n LIMIT 1"}));
+    gateway.send(request).await
+}
+
+/// The events of changes of the database, oldest first: what each came to.
+fn database_changes(gateway: &Gateway) -> Vec<Value> {
+    let mut events = gateway.exported();
+    events.retain(|event| event["endpoint"] == "geoip.database");
+    events
+        .iter()
+        .map(|event| event["details"]["result"].clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn an_event_knows_place_law_trade_and_classification() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream)
+        .key(NewKey::of("acme").with("--industry", "healthcare"))
+        .with("trusted_proxies", json!(["127.0.0.1/32"]))
+        .with("geoip", json!({"file": "places.mmdb"}))
+        .with(
+            "audit.graphs",
+            json!([
+                {"graph": "*", "classification": "internal"},
+                {"graph": "patients-*", "classification": "restricted"},
+            ]),
+        )
+        .beside("places.mmdb", places(SACRAMENTO))
+        .start()
+        .await;
+    let answer = query_from(&gateway, "203.0.113.9", "patients-1").await;
+    let event = gateway.audit_of(&answer).await;
+    assert_eq!(event["source_ip"], "203.0.113.9");
+    assert_eq!(
+        event["geographic_location"],
+        json!({"country": "US", "region": "California", "city": "Sacramento"})
+    );
+    assert_eq!(event["event_type"], "data_access", "{event}");
+    assert_eq!(event["data_accessed"]["data_classification"], "restricted");
+    assert_eq!(
+        event["compliance_tags"],
+        json!(["ccpa", "hipaa", "data_access"]),
+    );
+    let elsewhere = query_from(&gateway, "192.0.2.1", "orders").await;
+    let event = gateway.audit_of(&elsewhere).await;
+    assert_eq!(event["geographic_location"], Value::Null);
+    assert_eq!(event["data_accessed"]["data_classification"], "internal");
+
+    let nobody = gateway.request_without_key(Method::GET, "/v1/graphs");
+    let refused = gateway.send(nobody).await;
+    let event = gateway.audit_of(&refused).await;
+    assert_eq!(event["event_type"], "authentication");
+    assert_eq!(event["severity"], "warning");
+    assert_eq!(
+        event["compliance_tags"],
+        json!(["authentication", "security"])
+    );
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_new_database_is_taken_in_and_a_broken_one_is_not() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Setup::from(&upstream)
+        .with("trusted_proxies", json!(["127.0.0.1/32"]))
+        .with("geoip", json!({"file": "places.mmdb", "check_secs": 1}))
+        .start()
+        .await;
+    let country = async |gateway: &Gateway| {
+        let answer = query_from(gateway, "203.0.113.9", "g").await;
+        gateway.audit_of(&answer).await["geographic_location"]["country"].clone()
+    };
+    assert_eq!(country(&gateway).await, Value::Null, "there is no file");
+
+    gateway.write("places.mmdb", places(LYON));
+    eventually("the new file to answer", async || {
+        (country(&gateway).await == "FR").then_some(())
+    })
+    .await;
+    assert!(
+        gateway
+            .metrics()
+            .await
+            .contains("rg_geoip_build_seconds 1700000000")
+    );
+
+    gateway.write("places.mmdb", &places(SACRAMENTO)[..60]);
+    eventually("the broken file to be seen", async || {
+        (database_changes(&gateway).len() == 3).then_some(())
+    })
+    .await;
+    assert_eq!(country(&gateway).await, "FR", "the one before goes on");
+
+    gateway.rewrite(|file| {
+        file.as_object_mut().expect("a mapping").remove("geoip");
+    });
+    gateway.signal("HUP");
+    eventually("the reload to take it away", async || {
+        (country(&gateway).await == Value::Null).then_some(())
+    })
+    .await;
+    assert_eq!(
+        database_changes(&gateway),
+        ["refused", "loaded", "refused", "removed"]
+    );
+    gateway.finish().await;
+}
