@@ -20,10 +20,13 @@ use crate::keys::{KeyStore, KeyView, Refreshed};
 use crate::listen::Gate;
 use crate::now::Now;
 use crate::policy::auth::Scope;
+use crate::policy::cypher::ComplexityAllowance;
 use crate::policy::limits::{AddressTable, LimitTable, Plan};
-use crate::policy::threat::{self, Engine, RuleFile};
+use crate::policy::threat::{Engine, RuleFile};
 use crate::proxy::cluster::Cluster;
 use crate::proxy::downstream::WireLimits;
+pub use crate::rules::rule_files;
+use crate::rules::{InspectedRoute, allowance_of, log_expired};
 pub use crate::state::HeldBytes;
 use crate::state::Penalties;
 use crate::telemetry::metrics::Metrics;
@@ -43,6 +46,8 @@ pub struct Snapshot {
     pub engine: Engine,
     /// Its plans by name.
     pub plans: HashMap<Arc<str>, Plan>,
+    /// What queries may cost, for plans that limit it.
+    pub(crate) complexity: HashMap<Arc<str>, ComplexityAllowance>,
     /// The scopes each route needs, by route index.
     pub scopes: Vec<Vec<Scope>>,
     /// Routes that exist to be refused, with the part of their path that is the same for all.
@@ -55,41 +60,6 @@ pub struct Snapshot {
     wire: Arc<WireLimits>,
     /// BLAKE3 of configuration and rules, for the audit trail.
     pub hash: String,
-}
-
-/// What the threat engine is told of a route.
-pub(crate) struct InspectedRoute {
-    kind: threat::Kind,
-    query_text: Option<threat::FieldPath>,
-    refuses_undecodable: bool,
-}
-
-impl InspectedRoute {
-    fn of(route: &config::Route) -> Self {
-        Self {
-            kind: match route.kind {
-                config::Kind::Query => threat::Kind::Query,
-                config::Kind::Upload => threat::Kind::Upload,
-                config::Kind::Read => threat::Kind::Read,
-                config::Kind::Write => threat::Kind::Write,
-                config::Kind::Admin => threat::Kind::Admin,
-                config::Kind::Other => threat::Kind::Other,
-            },
-            query_text: route
-                .query_text
-                .as_ref()
-                .and_then(|path| threat::FieldPath::parse(&path.to_string())),
-            refuses_undecodable: route.inspection.on_undecodable == config::Otherwise::Refuse,
-        }
-    }
-
-    pub(crate) fn hints(&self) -> threat::Hints<'_> {
-        threat::Hints {
-            kind: self.kind,
-            query_text: self.query_text.as_ref(),
-            on_undecodable_refuse: self.refuses_undecodable,
-        }
-    }
 }
 
 /// What all requests share.
@@ -150,12 +120,14 @@ impl Snapshot {
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Vec<Diagnostic>> {
         upstream_ca(&config)?;
-        let engine = Engine::compile(files, &config.rules.disabled)?;
+        let engine =
+            Engine::compile(files, &config.rules.disabled)?.excluding(&config.rules.exclusions)?;
         let plans = config
             .plans
             .iter()
             .map(|plan| (plan.name.clone(), plan_of(plan)))
             .collect();
+        let complexity = config.plans.iter().filter_map(allowance_of).collect();
         // Checked with the configuration; a scope that is none would admit nobody.
         let scopes = config
             .routes
@@ -205,50 +177,13 @@ impl Snapshot {
             config,
             engine,
             plans,
+            complexity,
             scopes,
             refused,
             inspected,
             clusters,
         })
     }
-}
-
-/// Reads the rule files of a directory in name order; without a directory, the shipped rules.
-///
-/// # Errors
-///
-/// The directory or a file cannot be read.
-pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
-    let unreadable = |path: &Path, error: &std::io::Error| {
-        let reason = format!("cannot be read: {error}");
-        vec![Diagnostic::error(
-            whole_file(&path.display().to_string()),
-            "rules",
-            reason,
-        )]
-    };
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) => return Err(unreadable(directory, &error)),
-    };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|end| end == "yaml" || end == "yml")
-        })
-        .collect();
-    paths.sort();
-    let mut files = Vec::with_capacity(paths.len());
-    for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
-        files.push(RuleFile {
-            name: Arc::from(path.display().to_string()),
-            text,
-        });
-    }
-    Ok(files)
 }
 
 /// What of a template comes before its first parameter; `None` when nothing does.
@@ -295,7 +230,7 @@ fn plan_of(settings: &config::PlanSettings) -> Plan {
     }
 }
 
-fn whole_file(name: &str) -> Place {
+pub(crate) fn whole_file(name: &str) -> Place {
     Place {
         file: Arc::from(name),
         line: 0,
@@ -419,6 +354,7 @@ impl App {
                 self.forget_health(&before);
                 self.metrics.config_loaded(&snapshot.hash);
                 geoip::renew(self);
+                log_expired(&snapshot.engine, Now::read());
             }
             Err(_) => self.metrics.config_refused(),
         }

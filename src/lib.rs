@@ -9,6 +9,7 @@
 //! | `proxy` | a request's phases; the only code that knows Pingora |
 //! | [`policy`] | pure decisions: hygiene, route, caller, limits, threats |
 //! | [`keys`] | who the callers are: the key store and its view |
+//! | `rules` | the threat rules as the process holds them |
 //! | [`state`] | what outlives a request: penalties, failures, held bytes |
 //! | [`geoip`] | where addresses are, for events |
 //! | [`audit`] | the event, the durable log, search and verification |
@@ -35,6 +36,7 @@ pub mod now;
 pub mod policy;
 mod proxy;
 pub mod random;
+mod rules;
 pub mod serve;
 pub mod shipped;
 pub mod state;

@@ -23,7 +23,7 @@ use crate::random::time_ordered_id;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
 use crate::telemetry::spans::{SpanExporter, SpanSettings};
 use crate::telemetry::trace::{Sampler, SamplerSettings};
-use crate::{admin, geoip, notes, telemetry};
+use crate::{admin, geoip, notes, rules, telemetry};
 
 /// How often changes of the key store are taken in.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -86,6 +86,7 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         Snapshot::load(config_path, runtime.handle()).map_err(ServeError::Configuration)?;
     let config = &snapshot.config;
     init_logs(&config.telemetry);
+    rules::log_expired(&snapshot.engine, Now::read());
     create_private_dir(&config.data_dir)
         .map_err(|error| start_error(config.data_dir.display().to_string())(&error))?;
     let store =
@@ -375,6 +376,7 @@ async fn refresh(app: Arc<App>) {
 
 /// Sets the gauges that mirror state held elsewhere.
 pub(crate) fn read_gauges(app: &App) {
+    rules::count_exclusions(app, Now::read());
     app.metrics.audit_log_bytes(app.audit.stats().bytes);
     app.count_active_keys();
     for cluster in &app.snapshot().clusters {

@@ -50,6 +50,7 @@ fn inspect(
             kind: Kind::Other,
             query_text: None,
             on_undecodable_refuse: true,
+            ..Hints::default()
         },
     })
 }

@@ -364,6 +364,7 @@ mod tests {
                     field: "f".into(),
                     excerpt: words[2].as_str().into(),
                     mode: "shadow".into(),
+                    score: 0.25,
                     mitigations: vec!["block_request".into()],
                 }).into_iter().collect(),
                 actor: given(3),

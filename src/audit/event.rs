@@ -71,8 +71,11 @@ pub struct IndicatorRecord<'a> {
     pub field: Cow<'a, str>,
     /// A short, redacted piece of what matched.
     pub excerpt: Cow<'a, str>,
-    /// `enforce` or `shadow`.
+    /// `enforce`, `shadow` or `excluded`.
     pub mode: Cow<'a, str>,
+    /// What the confidences of its category came to in this value; 0 where it did not count.
+    #[serde(default)]
+    pub score: f64,
     /// What followed.
     #[serde(default)]
     pub mitigations: Vec<Cow<'a, str>>,

@@ -59,7 +59,8 @@ impl Check {
 
 fn check_rules(config: &config::Config, wrong: &mut Vec<Diagnostic>) {
     let compiled = app::rule_files(&config.rules.directory)
-        .and_then(|files| Engine::compile(&files, &config.rules.disabled));
+        .and_then(|files| Engine::compile(&files, &config.rules.disabled))
+        .and_then(|engine| engine.excluding(&config.rules.exclusions));
     if let Err(found) = compiled {
         wrong.extend(found);
     }

@@ -13,6 +13,7 @@ use super::findings::Findings;
 use super::model::{Cluster, Config, Durability, Kind, LogLevel, Otherwise, Protocol, WhenFull};
 use super::placed::Placed;
 use crate::geoip::Database;
+use crate::now::Now;
 use crate::policy::route::RouteMatch;
 
 /// Every id of advice and what it means.
@@ -80,6 +81,8 @@ pub const ADVICE: &[(&str, &str)] = &[
         "audit events do not know where clients are, nor which privacy law follows from it",
     ),
     ("A141", "the GeoIP database cannot be used"),
+    ("A131", "an exclusion has expired and does nothing"),
+    ("A132", "an exclusion holds for every request"),
 ];
 
 /// Tokens of fewer bytes are called short.
@@ -88,9 +91,10 @@ const TOKEN_BYTES_FEW: usize = 16;
 const READ_TIMEOUT_LONG: Duration = Duration::from_secs(60);
 
 /// Gives advice on a configuration without errors.
-pub(super) fn give(config: &Config, findings: &mut Findings) {
+pub(super) fn give(config: &Config, now: Now, findings: &mut Findings) {
     let mut adviser = Adviser {
         config,
+        now,
         file: &config.effective,
         findings,
     };
@@ -100,11 +104,13 @@ pub(super) fn give(config: &Config, findings: &mut Findings) {
     adviser.on_inspection();
     adviser.on_routes();
     adviser.on_refusals();
+    adviser.on_exclusions();
     adviser.on_records();
 }
 
 struct Adviser<'a> {
     config: &'a Config,
+    now: Now,
     file: &'a FileShape,
     findings: &'a mut Findings,
 }
@@ -300,6 +306,24 @@ impl Adviser<'_> {
                     let hint = format!("refuse {} for host {host}, too", refusal.endpoint);
                     self.say("A125", &shape.value.path, "routes", &hint);
                 }
+            }
+        }
+    }
+
+    fn on_exclusions(&mut self) {
+        let shapes = &self.file.rules.value.exclusions.value;
+        for (exclusion, shape) in self.config.rules.exclusions.iter().zip(shapes) {
+            if exclusion.is_expired(self.now.unix_micros) {
+                let hint = "remove it, or have its owner give it a later day";
+                self.say("A131", &shape.value.expires, "rules", hint);
+            }
+            let everywhere = exclusion.route.is_none()
+                && exclusion.field.is_none()
+                && exclusion.key.is_none()
+                && exclusion.network.is_none();
+            if everywhere {
+                let hint = "name the route, field, key or network that needs it";
+                self.say("A132", shape, "rules", hint);
             }
         }
     }

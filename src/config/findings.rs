@@ -122,7 +122,8 @@ impl Findings {
         }
     }
 
-    fn place(&self, spot: Spot) -> Place {
+    /// A place in this file, for messages that come later.
+    pub(super) fn place(&self, spot: Spot) -> Place {
         Place {
             file: Arc::clone(&self.file),
             line: spot.line,

@@ -19,6 +19,7 @@ mod file;
 mod findings;
 mod model;
 mod placed;
+mod rules;
 mod schema;
 mod shape;
 #[cfg(test)]
@@ -37,10 +38,12 @@ use self::findings::{Findings, Spot};
 pub use self::model::{
     Admin, AuditSettings, AuthSettings, Cluster, Config, Durability, Endpoint, HealthCheck,
     Inspection, Kind, Listener, LogFormat, LogLevel, Otherwise, PlanSettings, Protocol,
-    ProtocolLimits, Route, RowCount, RulesSettings, Secret, ShutdownSettings, Source,
-    TelemetrySettings, TlsFiles, TracesSettings, UpstreamTls, WhenFull,
+    ProtocolLimits, Route, RowCount, Secret, ShutdownSettings, Source, TelemetrySettings, TlsFiles,
+    TracesSettings, UpstreamTls, WhenFull,
 };
+pub use self::rules::{ComplexitySettings, RulesSettings};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::now::Now;
 
 /// Size of a configuration file; some 5,000 routes.
 pub const FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -97,7 +100,7 @@ pub fn compile(file_name: &str, text: &str, base_dir: &Path) -> Result<Loaded, V
         .and_then(|file| compile::compile(file, base_dir, &mut findings));
     match config {
         Some(config) if findings.permit_start() => {
-            advice::give(&config, &mut findings);
+            advice::give(&config, Now::read(), &mut findings);
             let advice = findings.into_advice();
             Ok(Loaded { config, advice })
         }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::body_path::BodyPath;
 use super::enrichment::{GeoIpSettings, GraphClassification};
 use super::file::FileShape;
+use super::rules::{ComplexitySettings, RulesSettings};
 use crate::policy::route::{PathTemplate, Router};
 
 /// Everything `gateway.yaml` says.
@@ -178,6 +179,8 @@ pub struct PlanSettings {
     pub requests_per_day: Option<u64>,
     /// Requests in flight at a time.
     pub concurrency: Option<u32>,
+    /// What its queries may cost.
+    pub query_complexity: ComplexitySettings,
 }
 
 /// A group of upstream servers that answer alike.
@@ -351,15 +354,6 @@ pub enum Otherwise {
     Refuse,
     /// It goes upstream, and its audit event is marked `uninspected`.
     ForwardUninspected,
-}
-
-/// The threat rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RulesSettings {
-    /// The folder of the rule files. Whether it can be read is the rules' own check.
-    pub directory: PathBuf,
-    /// Ids of rules that are not to run, unique. Whether they exist is the rules' own check.
-    pub disabled: Vec<Arc<str>>,
 }
 
 /// The audit log.

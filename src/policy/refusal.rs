@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::policy::auth::AuthRefusal;
+use crate::policy::cypher::ComplexityClass;
 use crate::policy::hygiene::{PathRefusal, Violation};
 use crate::policy::limits::{Exceeded, LimitType};
 
@@ -57,6 +58,13 @@ pub enum Refusal {
     },
     /// A threat rule blocks it.
     Threat,
+    /// The query costs more than the plan allows the key.
+    QueryTooComplex {
+        /// What it is estimated to cost.
+        class: ComplexityClass,
+        /// What the key may send.
+        max: ComplexityClass,
+    },
     /// Too much is held for inspection already.
     InspectionBusy,
     /// The audit log cannot take an event, and an unaudited answer is not given.
@@ -81,9 +89,11 @@ impl Refusal {
             Self::Auth(refusal) => refusal.status(),
             Self::Unreadable { status, .. } => *status,
             Self::Path(_) => 400,
-            Self::RouteRefused | Self::UpgradeRefused | Self::Suspended { .. } | Self::Threat => {
-                403
-            }
+            Self::RouteRefused
+            | Self::UpgradeRefused
+            | Self::Suspended { .. }
+            | Self::QueryTooComplex { .. }
+            | Self::Threat => 403,
             Self::RouteNotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::RequestTimeout => 408,
@@ -117,6 +127,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => "body-too-large",
             Self::UninspectableBody { .. } => "body-over-inspection-limit",
             Self::Threat => "threat-blocked",
+            Self::QueryTooComplex { .. } => "query-too-complex",
             Self::InspectionBusy => "inspection-busy",
             Self::AuditUnavailable => "audit-unavailable",
             Self::UpstreamUnavailable => "upstream-unavailable",
@@ -154,6 +165,10 @@ impl Refusal {
             }
             Self::Unreadable { .. } => "The body cannot be read as its type declares.".into(),
             Self::Threat => "The request was blocked because of security concerns.".into(),
+            Self::QueryTooComplex { class, max } => format!(
+                "The query's estimated complexity is {class}; the key may send up to {max}."
+            )
+            .into(),
             Self::InspectionBusy => "Too many bodies are being inspected.".into(),
             Self::AuditUnavailable => "The request cannot be audited now.".into(),
             Self::UpstreamUnavailable => "The service behind the gateway is not available.".into(),

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::{self, Ahead};
 use super::context::{Coverage, Permit, RequestContext};
+use super::weigh;
 use crate::app::App;
 use crate::config::{Otherwise, Source};
 use crate::now::Now;
@@ -343,7 +344,11 @@ pub(super) fn judge(
     let request = session.req_header();
     let snapshot = ctx.snapshot.clone();
     let inspected = ctx.route.and_then(|route| snapshot.inspected.get(route));
-    let hints = inspected.ok_or(Refusal::Internal)?.hints();
+    let hints = threat::Hints {
+        origin: weigh::origin(ctx),
+        clock: weigh::clock(ctx),
+        ..inspected.ok_or(Refusal::Internal)?.hints()
+    };
     let began = Now::read();
     let inspection = snapshot.engine.inspect(&Inspect {
         method: request.method.as_str(),
@@ -359,6 +364,7 @@ pub(super) fn judge(
     let refused_as = inspection.refused_as;
     let verdict = inspection.verdict;
     let mitigations = inspection.mitigations;
+    let admitted = weigh::admit_query(ctx, &inspection);
     ctx.inspection = Some(inspection);
     if let Some(caller) = &ctx.caller {
         app.penalties
@@ -367,6 +373,7 @@ pub(super) fn judge(
     if verdict == Verdict::Block {
         return Err(Refusal::Threat);
     }
+    admitted?;
     match refused_as {
         Some(unreadable) if !body.is_empty() => Err(Refusal::Unreadable {
             status: unreadable.status,
@@ -405,8 +412,14 @@ fn name_graph_in_body(ctx: &mut RequestContext, body: &[u8]) -> Result<(), Refus
 
 /// Counts what was found and remembers what the query was.
 fn note(app: &App, ctx: &mut RequestContext, inspection: &threat::Inspection) {
+    for (rule, nanos) in &inspection.timings {
+        app.metrics.rule_time(rule, *nanos);
+    }
     for indicator in &inspection.indicators {
         app.metrics.rule_hit(&indicator.rule, indicator.mode.name());
+        if indicator.blocks() {
+            app.metrics.rule_block(&indicator.rule);
+        }
         if indicator.mode == threat::Mode::Enforce {
             app.metrics
                 .suspicious_activity(&indicator.indicator_type, indicator.severity.name());

@@ -242,9 +242,12 @@ fn event_type(ctx: &RequestContext, data: bool) -> EventType {
         Some(Refusal::Limited(exceeded)) if exceeded.limit == LimitType::Address => {
             EventType::Authentication
         }
-        Some(Refusal::Auth(_) | Refusal::RouteRefused | Refusal::Suspended { .. }) => {
-            EventType::Authorization
-        }
+        Some(
+            Refusal::Auth(_)
+            | Refusal::RouteRefused
+            | Refusal::Suspended { .. }
+            | Refusal::QueryTooComplex { .. },
+        ) => EventType::Authorization,
         Some(Refusal::Threat | Refusal::Protocol(_) | Refusal::Path(_)) => EventType::SecurityEvent,
         None if data => EventType::DataAccess,
         _ => EventType::ApiRequest,
@@ -285,12 +288,12 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
             rule: (&*found.rule).into(),
             indicator_type: (&*found.indicator_type).into(),
             severity: found.severity.name().into(),
-            // Three decimals are what a rule states; the rest is the binary fraction.
-            confidence: (f64::from(found.confidence) * 1_000.0).round() / 1_000.0,
+            confidence: three_decimals(found.confidence),
             description: (&*found.description).into(),
             field: (&*found.field).into(),
             excerpt: (&*found.excerpt).into(),
             mode: found.mode.name().into(),
+            score: three_decimals(found.score),
             mitigations: found
                 .mitigations
                 .iter()
@@ -298,6 +301,11 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
                 .collect(),
         })
         .collect()
+}
+
+/// Three decimals are what a rule states; the rest is the binary fraction.
+fn three_decimals(confidence: f32) -> f64 {
+    (f64::from(confidence) * 1_000.0).round() / 1_000.0
 }
 
 fn count(app: &App, ctx: &RequestContext, seen: &Seen<'_>, took: Duration) {

@@ -21,6 +21,7 @@ pub(crate) mod downstream;
 mod finish;
 mod respond;
 mod upstream;
+mod weigh;
 mod wire;
 
 use std::sync::Arc;

@@ -169,34 +169,34 @@ macro_rules! families {
 
 families! {
     HTTP_REQUESTS: "rg_http_requests_total", Kind::Counter,
-        ["method", "endpoint", "status_code", "organization_id"], open ["organization_id"], 176,
+        ["method", "endpoint", "status_code", "organization_id"], open ["organization_id"], 160,
         "Requests answered, refusals included";
     HTTP_REQUEST_DURATION: "rg_http_request_duration_seconds", Kind::Histogram(&REQUEST_SECONDS),
-        ["method", "endpoint"], open ["method"], 234,
+        ["method", "endpoint"], open ["method"], 213,
         "Time from the request head to the last byte of the answer";
     HTTP_REQUEST_SIZE: "rg_http_request_size_bytes", Kind::Histogram(&BODY_BYTES),
-        ["method", "endpoint"], open ["method"], 126,
+        ["method", "endpoint"], open ["method"], 115,
         "Request body bytes received";
     HTTP_RESPONSE_SIZE: "rg_http_response_size_bytes", Kind::Histogram(&BODY_BYTES),
-        ["method", "endpoint"], open ["method"], 126,
+        ["method", "endpoint"], open ["method"], 115,
         "Response body bytes sent";
     ACTIVE_API_KEYS: "rg_active_api_keys_total", Kind::Gauge,
         ["plan_type"], open [], 4,
         "Active API keys (a gauge in spite of its name, as the specification has it)";
     QUERY_EXECUTION: "rg_query_execution_duration_seconds", Kind::Histogram(&QUERY_SECONDS),
-        ["graph_id", "query_complexity"], open ["graph_id"], 96,
+        ["graph_id", "query_complexity"], open ["graph_id"], 88,
         "Graph query time, as the gateway sees the upstream take it";
     QUERY_RESULT_SIZE: "rg_query_result_size_rows", Kind::Histogram(&RESULT_ROWS),
-        ["graph_id"], open ["graph_id"], 40,
+        ["graph_id"], open ["graph_id"], 37,
         "Rows of a query's answer, where the upstream states them";
     ACTIVE_QUERIES: "rg_active_queries_current", Kind::Gauge,
         [], open [], 1,
         "Queries waiting for the upstream now";
     ERRORS: "rg_errors_total", Kind::Counter,
-        ["error_type", "endpoint", "organization_id"], open ["organization_id"], 40,
+        ["error_type", "endpoint", "organization_id"], open ["organization_id"], 37,
         "Requests that ended in an error, by its code";
     RATE_LIMIT_VIOLATIONS: "rg_rate_limit_violations_total", Kind::Counter,
-        ["api_key_id", "limit_type", "organization_id"], open ["api_key_id", "organization_id"], 30,
+        ["api_key_id", "limit_type", "organization_id"], open ["api_key_id", "organization_id"], 28,
         "Requests over a limit";
     AUTH_ATTEMPTS: "rg_auth_attempts_total", Kind::Counter,
         ["result", "auth_type"], open [], 4,
@@ -215,8 +215,17 @@ families! {
         ["code"], open [], 10,
         "Requests that broke HTTP or our limits on it";
     RULE_HITS: "rg_rule_hits_total", Kind::Counter,
-        ["rule", "mode"], open ["rule"], 18,
+        ["rule", "mode"], open ["rule"], 30,
         "Rules that matched";
+    RULE_BLOCKS: "rg_rule_blocks_total", Kind::Counter,
+        ["rule"], open ["rule"], 20,
+        "Rules that were part of what blocked a request";
+    RULE_SECONDS: "rg_rule_seconds_total", Kind::Counter,
+        ["rule"], open ["rule"], 20,
+        "Time spent on a rule's patterns, in one request of 64";
+    EXCLUSIONS: "rg_exclusions", Kind::Gauge,
+        ["state"], open [], 2,
+        "Exclusions of the configuration: in force, or expired and doing nothing";
     INSPECTION: "rg_inspection_seconds", Kind::Histogram(&INSPECTION_SECONDS),
         [], open [], 6,
         "Time spent deciding about one request's content";

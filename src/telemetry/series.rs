@@ -43,12 +43,22 @@ impl Instrument for Counter {
     const TYPE: MetricType = MetricType::Counter;
 }
 
+impl Instrument for SecondsCounter {
+    fn new(_: &'static FamilySpec) -> Self {
+        Self::default()
+    }
+    const TYPE: MetricType = MetricType::Counter;
+}
+
 impl Instrument for Gauge {
     fn new(_: &'static FamilySpec) -> Self {
         Self::default()
     }
     const TYPE: MetricType = MetricType::Gauge;
 }
+
+/// A counter of seconds, which come in fractions.
+pub(super) type SecondsCounter = Counter<f64, AtomicU64>;
 
 /// A histogram of whole base units: two relaxed additions an observation, no lock.
 ///

@@ -252,6 +252,7 @@ impl Compiler<'_> {
             self.error(burst, reason);
         }
         let requests_per_second = shape.requests_per_second.as_ref().map(narrow);
+        let query_complexity = self.complexity(shape);
         Some(PlanSettings {
             name: name?,
             requests_per_second,
@@ -259,6 +260,7 @@ impl Compiler<'_> {
             requests_per_minute: shape.requests_per_minute.as_ref().map(narrow),
             requests_per_day: shape.requests_per_day.as_ref().map(|limit| limit.value),
             concurrency: shape.concurrency.as_ref().map(narrow),
+            query_complexity: query_complexity?,
         })
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod enrichment;
 mod routes;
+mod rules;
 mod text;
 mod upstreams;
 
@@ -20,8 +21,8 @@ use super::file::by_default;
 use super::file::{AuditShape, FileShape, InspectionShape, ProtocolShape, TelemetryShape};
 use super::findings::{Findings, Spot, shown};
 use super::model::{
-    AuditSettings, AuthSettings, Config, Inspection, ProtocolLimits, RulesSettings,
-    ShutdownSettings, TelemetrySettings, TracesSettings,
+    AuditSettings, AuthSettings, Config, Inspection, ProtocolLimits, ShutdownSettings,
+    TelemetrySettings, TracesSettings,
 };
 use super::placed::Placed;
 
@@ -191,20 +192,6 @@ impl Compiler<'_> {
                 format!("must be at most protocol.body_memory_bytes_max, {memory}: {got}"),
             );
         }
-    }
-
-    fn rules(&mut self, file: &FileShape) -> Option<RulesSettings> {
-        let rules = &file.rules.value;
-        let mut seen = Seen::default();
-        let disabled = rules.disabled.value.iter().map(|id| {
-            seen.once(id, self.findings);
-            self.parsed(id, text::name)
-        });
-        let disabled = all(disabled)?;
-        Some(RulesSettings {
-            directory: self.path(&rules.directory),
-            disabled,
-        })
     }
 
     fn audit(&mut self, shape: &AuditShape) -> Option<AuditSettings> {

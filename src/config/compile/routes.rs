@@ -123,7 +123,7 @@ impl Compiler<'_> {
     }
 
     /// Compiles what may be left out: `None` where it was reported, `Some(None)` where it is not there.
-    fn optional<S, T>(
+    pub(super) fn optional<S, T>(
         &mut self,
         shape: Option<&Placed<S>>,
         compile: impl FnOnce(&mut Self, &Placed<S>) -> Option<T>,

@@ -17,6 +17,25 @@ pub(super) fn name(text: &str) -> Result<Arc<str>, &'static str> {
     }
 }
 
+/// One line of text for people.
+pub(super) fn line(text: &str) -> Result<Arc<str>, &'static str> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        Err("must be one line of text")
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// A day, such as 2027-03-31: the microsecond since 1970 with which it is over in UTC.
+pub(super) fn end_of_day(text: &str) -> Result<i64, &'static str> {
+    const DAY_MICROS: i64 = 86_400_000_000;
+    let begin = format!("{text}T00:00:00Z").parse::<jiff::Timestamp>();
+    match begin {
+        Ok(begin) if text.len() == 10 => Ok(begin.as_microsecond().saturating_add(DAY_MICROS)),
+        _ => Err("must be a day such as 2027-03-31"),
+    }
+}
+
 /// What to do about a text that is no address with a port.
 pub(super) fn address_hint(text: &str) -> &'static str {
     if text.parse::<IpAddr>().is_ok() {

@@ -5,18 +5,21 @@
 //! [`super::compile`]. A required key is listed in its struct's `required`.
 
 mod enrichment;
+mod rules;
 mod traffic;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::enrichment::{GeoIpShape, GraphShape};
+pub(super) use self::rules::{ExclusionShape, RulesShape, ScopedComplexityShape};
 pub(super) use self::traffic::{
     ClusterShape, EndpointShape, HealthCheckShape, InspectionOverride, InspectionShape, RouteShape,
     SourceShape,
 };
 use super::model::{Durability, LogFormat, LogLevel, Protocol, WhenFull};
 use super::placed::Placed;
+use crate::policy::cypher::ComplexityClass;
 
 /// A value the file need not name.
 pub(super) fn by_default<T>(value: impl Into<T>) -> Placed<T> {
@@ -100,6 +103,11 @@ impl Default for FileShape {
     }
 }
 
+/// Whether a list is empty and may be left out where the file is printed.
+fn none_given<T>(list: &Placed<Vec<T>>) -> bool {
+    list.value.is_empty()
+}
+
 /// The plans of a RocketGraph organization.
 fn usual_plans() -> Vec<Placed<PlanShape>> {
     let plan = |name: &str, [second, burst, minute, day, concurrency]: [u64; 5]| {
@@ -110,6 +118,7 @@ fn usual_plans() -> Vec<Placed<PlanShape>> {
             requests_per_minute: Some(by_default(minute)),
             requests_per_day: Some(by_default(day)),
             concurrency: Some(by_default(concurrency)),
+            ..PlanShape::default()
         })
     };
     let unlimited = PlanShape {
@@ -289,27 +298,13 @@ pub(super) struct PlanShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) concurrency: Option<Placed<u64>>,
-}
-
-/// The threat rules.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RulesShape {
-    /// The folder of the rule files; relative to this file's folder.
-    #[schemars(length(min = 1, max = 4096))]
-    pub(super) directory: Placed<String>,
-    /// Ids of rules that are not to run.
-    #[schemars(length(max = 10_000))]
-    pub(super) disabled: Placed<Vec<Placed<String>>>,
-}
-
-impl Default for RulesShape {
-    fn default() -> Self {
-        Self {
-            directory: by_default("./rules"),
-            disabled: Placed::default(),
-        }
-    }
+    /// The dearest class of query, as `query_complexity` labels it; 403 beyond.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) query_complexity_max: Option<Placed<ComplexityClass>>,
+    /// Another one for keys that have a scope.
+    #[serde(skip_serializing_if = "none_given")]
+    #[schemars(length(max = 64))]
+    pub(super) query_complexity_by_scope: Placed<Vec<Placed<ScopedComplexityShape>>>,
 }
 
 /// The audit log.

@@ -1,5 +1,8 @@
 //! What a statement does, in the few words the rest of the gateway needs.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::cost::Cost;
 use super::keyword::Keyword as K;
 use super::lexer::{Kind, Tokens};
@@ -31,9 +34,13 @@ impl QueryClass {
 }
 
 /// The estimated work of a statement, in four classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum ComplexityClass {
     /// Below 6: an anchored look-up, a short path.
+    #[default]
     Low,
     /// Below 12: a label scan with a few hops.
     Medium,
@@ -62,6 +69,12 @@ impl ComplexityClass {
             Self::High => "high",
             Self::Extreme => "extreme",
         }
+    }
+}
+
+impl std::fmt::Display for ComplexityClass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

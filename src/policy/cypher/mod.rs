@@ -6,6 +6,7 @@
 //! grammar: a statement no grammar knows is no attack. All passes are linear in the text, which is
 //! read up to [`TEXT_BYTES_MAX`].
 
+mod allowance;
 mod cost;
 mod evidence;
 mod facts;
@@ -20,6 +21,7 @@ use std::cell::RefCell;
 
 use memo::Memo;
 
+pub use allowance::ComplexityAllowance;
 pub use facts::{ComplexityClass, QueryClass, QueryFacts};
 pub use keyword::Keyword;
 pub use lexer::{Kind, Open, Token, Tokens, blank, tokens, unescape};

@@ -8,20 +8,18 @@ use super::bytes::{self, classes};
 use super::context::Context;
 use super::decode::{base64, spelled_dots, undo};
 use super::detect;
+use super::exclude::Exclusions;
 use super::predicate::{Found, Predicate};
-use super::rules::{Hit, RuleSet};
+use super::rules::{Hit, RuleSet, Timer};
 use super::{
-    BoundHit, FieldPath, INDICATORS_MAX, Indicator, Inspect, Inspection, Kind, Mode, QueryFacts,
-    Unreadable, Verdict, body, fields, json, judge,
+    BoundHit, FieldPath, INDICATORS_MAX, Inspect, Inspection, Kind, Origin, QueryFacts, Unreadable,
+    body, fields, json,
 };
 use crate::policy::cypher::memo::Memo;
 use crate::policy::cypher::{self, Findings};
 
 /// Values with signs of syntax looked at in one request; beyond, the rest is not and `bound.leaves` is found.
 const LEAVES_MAX: usize = 30_000;
-
-/// Indicators of shadowed rules kept of one request: they count for nothing, and more of them say no more.
-const SHADOWS_MAX: usize = 4;
 
 /// JSON inside a string inside JSON is followed this deep.
 const NESTED_JSON_MAX: u8 = 3;
@@ -46,17 +44,21 @@ thread_local! {
 /// Fenced code counts this much: one rule alone does not block, two that are sure do.
 const FENCED_WEIGHT: f32 = 0.65;
 
-/// Excerpt characters.
-const EXCERPT_CHARS_MAX: usize = 200;
-
-pub(super) fn inspect(rules: &RuleSet, request: &Inspect<'_>) -> Inspection {
+pub(super) fn inspect(
+    rules: &RuleSet,
+    exclusions: &Exclusions,
+    request: &Inspect<'_>,
+) -> Inspection {
     let mut inspector = Inspector::new(rules, request.hints.query_text, request.hints.kind);
+    inspector.excluding = Some((exclusions, request.hints.origin));
+    inspector.timer = Timer::new(request.hints.clock);
     inspector.refuses_undecodable = request.hints.on_undecodable_refuse;
     inspector.graphql = request.path.ends_with("/graphql");
     fields::path(&mut inspector, request);
     fields::query(&mut inspector, request.query);
     fields::headers(&mut inspector, request.headers);
     body::body(&mut inspector, request);
+    inspector.out.timings = inspector.timings();
     inspector.out
 }
 
@@ -81,7 +83,7 @@ pub(super) fn rule_matches(rules: &RuleSet, index: usize, text: &[u8]) -> bool {
 
 /// The state of one inspection.
 pub(super) struct Inspector<'e> {
-    rules: &'e RuleSet,
+    pub(super) rules: &'e RuleSet,
     query_text: Option<&'e FieldPath>,
     pub(super) refuses_undecodable: bool,
     pub(super) graphql: bool,
@@ -89,13 +91,18 @@ pub(super) struct Inspector<'e> {
     pub(super) out: Inspection,
     leaves: usize,
     /// Indicators of shadowed rules so far.
-    shadows: usize,
+    pub(super) shadows: usize,
+    /// Indicators of excluded findings so far.
+    pub(super) excluded: usize,
+    /// What does not count, and what that depends on.
+    pub(super) excluding: Option<(&'e Exclusions, Origin<'e>)>,
     nested: u8,
     /// What confidences are multiplied with.
-    weight: f32,
+    pub(super) weight: f32,
     hits: Vec<Hit>,
-    watched: Option<usize>,
-    seen: bool,
+    timer: Timer,
+    pub(super) watched: Option<usize>,
+    pub(super) seen: bool,
 }
 
 impl<'e> Inspector<'e> {
@@ -109,9 +116,12 @@ impl<'e> Inspector<'e> {
             out: Inspection::default(),
             leaves: 0,
             shadows: 0,
+            excluded: 0,
+            excluding: None,
             nested: 0,
             weight: 1.0,
             hits: Vec::new(),
+            timer: Timer::default(),
             watched: None,
             seen: false,
         }
@@ -342,7 +352,7 @@ impl<'e> Inspector<'e> {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         self.rules.by_findings(text, context, &found, &mut hits);
-        self.conclude(text, &hits, at);
+        self.conclude(text, &mut hits, at);
         self.hits = hits;
     }
 
@@ -387,71 +397,23 @@ impl<'e> Inspector<'e> {
         hits.clear();
         self.rules.by_findings(text, context, found, &mut hits);
         if context != Context::Cypher {
-            self.rules.by_text(text, context, plain, &mut hits);
+            let timer = &mut self.timer;
+            self.rules.by_text(text, context, plain, timer, &mut hits);
         }
         if !hits.is_empty() {
-            self.conclude(text, &hits, at);
+            self.conclude(text, &mut hits, at);
         }
         self.hits = hits;
     }
 
-    /// Turns the hits of one value into indicators and the verdict.
-    fn conclude(&mut self, text: &[u8], hits: &[Hit], at: &At<'_>) {
-        self.seen |= self
-            .watched
-            .is_some_and(|w| hits.iter().any(|h| h.rule == w));
-        let (verdict, mitigations) = judge::judge(self.rules, hits, self.weight);
-        if verdict == Verdict::Block {
-            self.out.verdict = verdict;
-        }
-        self.out.mitigations = self.out.mitigations.union(mitigations);
-        for hit in hits {
-            let Some(rule) = self.rules.rule(hit.rule) else {
-                continue;
-            };
-            if self.out.indicators.len() >= INDICATORS_MAX {
-                return;
-            }
-            let shadowed = rule.meta.mode == Mode::Shadow;
-            if shadowed && self.shadows >= SHADOWS_MAX {
-                continue;
-            }
-            self.shadows += usize::from(shadowed);
-            self.out.indicators.push(Indicator {
-                rule: Arc::clone(&rule.meta.id),
-                indicator_type: Arc::clone(&rule.meta.indicator_type),
-                severity: rule.meta.severity,
-                confidence: rule.meta.confidence,
-                description: rule.meta.name.to_string(),
-                field: at.to_string(),
-                excerpt: excerpt(text, hit.at),
-                mode: rule.meta.mode,
-                mitigations: rule.meta.mitigations,
-            });
-        }
+    /// The time spent on rules, by their ids.
+    fn timings(&self) -> Vec<(Arc<str>, u64)> {
+        let spent = self.timer.spent().iter();
+        spent
+            .filter_map(|(rule, nanos)| {
+                let rule = self.rules.rule(*rule)?;
+                Some((Arc::clone(&rule.meta.id), *nanos))
+            })
+            .collect()
     }
-}
-
-/// The text around a byte, escaped, with a little of what stands before it.
-fn excerpt(text: &[u8], at: usize) -> String {
-    let from = at.saturating_sub(40);
-    let window = text
-        .get(from..text.len().min(from + EXCERPT_CHARS_MAX * 4))
-        .unwrap_or_default();
-    // Most are printable ASCII, and then a copy is all they need.
-    if let Ok(plain) = str::from_utf8(window)
-        && plain.bytes().all(|b| matches!(b, b' '..=b'~'))
-    {
-        let end = plain.len().min(EXCERPT_CHARS_MAX);
-        return plain.get(..end).unwrap_or_default().to_owned();
-    }
-    String::from_utf8_lossy(window)
-        .chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let plain = escaped.is_none().then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .take(EXCERPT_CHARS_MAX)
-        .collect()
 }

@@ -7,30 +7,37 @@ use super::rules::{Hit, RuleSet};
 use super::{Mitigation, Mitigations, Mode, Verdict};
 
 /// From this combined confidence on a category that asks for it blocks.
-pub(super) const BLOCK_FROM: f32 = 0.9;
+pub const BLOCK_FROM: f32 = 0.9;
 
 /// From this combined confidence on the other mitigations of its rules follow.
-pub(super) const ACT_FROM: f32 = 0.5;
+pub const ACT_FROM: f32 = 0.5;
 
 /// The judgement of one value, whose confidences are multiplied with `weight`.
-pub(super) fn judge(rules: &RuleSet, hits: &[Hit], weight: f32) -> (Verdict, Mitigations) {
+///
+/// Each hit that counts is given the combined confidence it was part of as its score.
+pub(super) fn judge(rules: &RuleSet, hits: &mut [Hit], weight: f32) -> (Verdict, Mitigations) {
     let mut verdict = Verdict::Pass;
     let mut mitigations = Mitigations::default();
-    for hit in hits {
-        let Some(rule) = rules
+    let counted = |hit: &Hit| {
+        rules
             .rule(hit.rule)
-            .filter(|r| r.meta.mode == Mode::Enforce)
-        else {
+            .filter(|rule| rule.meta.mode == Mode::Enforce && !hit.excluded)
+    };
+    for index in 0..hits.len() {
+        let Some(rule) = hits.get(index).and_then(counted) else {
             continue;
         };
         let category = rule.meta.tags.first();
         let doubt: f32 = hits
             .iter()
-            .filter_map(|h| rules.rule(h.rule))
-            .filter(|r| r.meta.mode == Mode::Enforce && r.meta.tags.first() == category)
+            .filter_map(counted)
+            .filter(|r| r.meta.tags.first() == category)
             .map(|r| 1.0 - r.meta.confidence * weight)
             .product();
         let confidence = 1.0 - doubt;
+        if let Some(hit) = hits.get_mut(index) {
+            hit.score = confidence;
+        }
         if confidence < ACT_FROM {
             continue;
         }

@@ -50,7 +50,14 @@ words! {
         Shadow = "shadow",
         /// The rule is not run.
         Off = "off",
+        /// They are recorded and do not count, because an exclusion says so. No rule may say it.
+        Excluded = "excluded",
     }
+}
+
+impl Mode {
+    /// What a rule may say.
+    pub const OF_RULES: [Self; 3] = [Self::Enforce, Self::Shadow, Self::Off];
 }
 
 words! {

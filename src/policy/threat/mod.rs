@@ -13,9 +13,11 @@
 mod at;
 mod body;
 mod bytes;
+mod conclude;
 mod context;
 mod decode;
 mod detect;
+mod exclude;
 mod fields;
 mod inflate;
 mod inspect;
@@ -30,10 +32,13 @@ mod selftest;
 use std::sync::Arc;
 
 pub use crate::policy::cypher::{ComplexityClass, QueryClass, QueryFacts};
+pub use exclude::{Exclusion, FieldPattern, Origin, Target};
+pub use judge::{ACT_FROM, BLOCK_FROM};
 pub use kinds::{Mitigation, Mitigations, Mode, Severity, Verdict};
 pub use selftest::{TestFailure, TestReport};
 
 use crate::diagnostic::Diagnostic;
+use exclude::Exclusions;
 use rules::RuleSet;
 
 /// A rule file's name, as the operator knows it, and its text.
@@ -72,6 +77,7 @@ pub struct RuleMeta {
 #[derive(Debug)]
 pub struct Engine {
     rules: RuleSet,
+    exclusions: Exclusions,
 }
 
 impl Engine {
@@ -93,7 +99,10 @@ impl Engine {
                 "literals do not compile together",
             )]);
         };
-        let engine = Self { rules };
+        let engine = Self {
+            rules,
+            exclusions: Exclusions::default(),
+        };
         let failures = engine.test_report().failures;
         if failures.is_empty() {
             Ok(engine)
@@ -103,6 +112,20 @@ impl Engine {
                 .map(TestFailure::into_diagnostic)
                 .collect())
         }
+    }
+
+    /// Excludes findings from counting.
+    ///
+    /// # Errors
+    /// An exclusion is about no rule.
+    pub fn excluding(mut self, exclusions: &[Exclusion]) -> Result<Self, Vec<Diagnostic>> {
+        self.exclusions = Exclusions::resolve(&self.rules, exclusions)?;
+        Ok(self)
+    }
+
+    /// The exclusions, expired ones too.
+    pub fn exclusions(&self) -> &[Exclusion] {
+        self.exclusions.list()
     }
 
     /// Every rule, in the order of the files.
@@ -117,7 +140,7 @@ impl Engine {
 
     /// Inspects one request whole.
     pub fn inspect(&self, request: &Inspect<'_>) -> Inspection {
-        inspect::inspect(&self.rules, request)
+        inspect::inspect(&self.rules, &self.exclusions, request)
     }
 }
 
@@ -149,6 +172,10 @@ pub struct Hints<'a> {
     pub query_text: Option<&'a FieldPath>,
     /// Whether a body that cannot be read is refused, rather than looked at as text.
     pub on_undecodable_refuse: bool,
+    /// Whose request it is, for exclusions.
+    pub origin: Origin<'a>,
+    /// Nanoseconds by some clock, where the time of each rule is wanted.
+    pub clock: Option<fn() -> u64>,
 }
 
 /// A route's kind.
@@ -198,6 +225,8 @@ pub struct Inspection {
     pub query: Option<QueryFacts>,
     /// Bounds that were hit; each is an indicator too.
     pub bounds: Vec<BoundHit>,
+    /// Rules whose patterns were tried, and the nanoseconds that took; empty without a clock.
+    pub timings: Vec<(Arc<str>, u64)>,
     /// Set when the body cannot be read and the route refuses such bodies.
     pub refused_as: Option<Unreadable>,
 }
@@ -226,6 +255,18 @@ pub struct Indicator {
     pub mode: Mode,
     /// What the rule asks for.
     pub mitigations: Mitigations,
+    /// The combined confidence of its category in this value, which the thresholds are compared with; 0 where
+    /// it did not count.
+    pub score: f32,
+}
+
+impl Indicator {
+    /// Whether it was part of what blocked the request.
+    pub fn blocks(&self) -> bool {
+        self.mode == Mode::Enforce
+            && self.score >= BLOCK_FROM
+            && self.mitigations.has(Mitigation::BlockRequest)
+    }
 }
 
 /// A bound that was hit.

@@ -18,7 +18,7 @@ use super::families as table;
 use super::process::ProcessCollector;
 use super::requests::RequestMetrics;
 pub use super::requests::RequestOutcome;
-use super::series::{CappedNames, Family, Histogram, Registration, nanos};
+use super::series::{CappedNames, Family, Histogram, Registration, SecondsCounter, nanos};
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,7 +42,7 @@ impl Default for MetricsSettings {
         Self {
             organizations_max: 200,
             graphs_max: 200,
-            series_max: 2_000,
+            series_max: 2_200,
         }
     }
 }
@@ -102,6 +102,9 @@ pub struct Metrics {
     refusals: Family<1, Counter>,
     protocol_violations: Family<1, Counter>,
     rule_hits: Family<2, Counter>,
+    rule_blocks: Family<1, Counter>,
+    rule_seconds: Family<1, SecondsCounter>,
+    exclusions: Family<1, Gauge>,
     inspections: Histogram,
     uninspected: Counter,
     connections: Gauge,
@@ -149,6 +152,9 @@ impl Metrics {
             refusals: r.family(&table::REFUSALS),
             protocol_violations: r.family(&table::PROTOCOL_VIOLATIONS),
             rule_hits: r.family(&table::RULE_HITS),
+            rule_blocks: r.family(&table::RULE_BLOCKS),
+            rule_seconds: r.family(&table::RULE_SECONDS),
+            exclusions: r.family(&table::EXCLUSIONS),
             inspections: r.single(&table::INSPECTION),
             uninspected: r.single(&table::UNINSPECTED),
             connections: r.single(&table::CONNECTIONS),
@@ -273,9 +279,28 @@ impl Metrics {
         self.protocol_violations.with([code]).inc();
     }
 
-    /// Counts one match of a rule in its mode (`enforce`, `shadow`).
+    /// Counts one match of a rule in its mode (`enforce`, `shadow`, `excluded`).
     pub fn rule_hit(&self, rule: &str, mode: &'static str) {
         self.rule_hits.with([rule, mode]).inc();
+    }
+
+    /// Counts one finding of a rule that was part of what blocked a request.
+    pub fn rule_block(&self, rule: &str) {
+        self.rule_blocks.with([rule]).inc();
+    }
+
+    /// Counts time spent on a rule's patterns.
+    pub fn rule_time(&self, rule: &str, nanos: u64) {
+        let seconds = Duration::from_nanos(nanos).as_secs_f64();
+        self.rule_seconds.with([rule]).inc_by(seconds);
+    }
+
+    /// States how many exclusions hold, and how many have expired.
+    pub fn exclusions(&self, in_force: usize, expired: usize) {
+        for (state, count) in [("in_force", in_force), ("expired", expired)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.exclusions.with([state]).set(count);
+        }
     }
 
     /// Counts one inspection and the time it took.

@@ -36,6 +36,9 @@ fn everything_once(metrics: &Metrics) {
     metrics.refusal("rate_limited");
     metrics.protocol_violation("missing_host");
     metrics.rule_hit("sqli-union", "enforce");
+    metrics.rule_block("sqli-union");
+    metrics.rule_time("sqli-union", 1_500);
+    metrics.exclusions(1, 0);
     metrics.inspection(Duration::from_micros(30));
     metrics.audit_event(Duration::from_micros(4));
     metrics.config_loaded("abc");
@@ -148,12 +151,15 @@ fn a_hundred_thousand_random_labels_make_at_most_two_thousand_series() {
         metrics.refusal(code);
         metrics.protocol_violation(code);
         metrics.rule_hit(&name, code);
+        metrics.rule_block(&name);
+        metrics.rule_time(&name, 1_000);
         metrics.config_loaded(&name);
         metrics.upstream_health(&name, &name, Some(true));
         metrics.upstream_request(&name, code);
     }
     let text = metrics.render();
-    assert!(series(&text) <= 2_000, "{} series", series(&text));
+    let max = MetricsSettings::default().series_max;
+    assert!(series(&text) <= max, "{} series", series(&text));
     assert!(text.len() <= 1 << 20, "{} bytes", text.len());
     let counted: u64 = text
         .lines()

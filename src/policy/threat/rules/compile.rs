@@ -169,7 +169,7 @@ impl Compiler {
             &Severity::ALL.map(|s| (s.name(), s)),
         );
         let mode = text.mode.as_ref().map_or(Some(Mode::Enforce), |mode| {
-            self.word(mode, key("mode"), &Mode::ALL.map(|m| (m.name(), m)))
+            self.word(mode, key("mode"), &Mode::OF_RULES.map(|m| (m.name(), m)))
         });
         let known = Mitigation::ALL.map(|m| (m.name(), m));
         let mitigations = text

@@ -3,6 +3,8 @@
 mod compile;
 mod file;
 mod set;
+mod timer;
 
 pub(super) use compile::compile;
 pub(super) use set::{Hit, RuleSet};
+pub(super) use timer::Timer;

@@ -5,16 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 
 use super::compile::{RULES_MAX, Rule};
+use super::timer::Timer;
 use crate::policy::threat::Mode;
 use crate::policy::threat::bytes::is_prose;
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
 
 /// A rule that matched, and the byte where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Hit {
     pub(crate) rule: usize,
     pub(crate) at: usize,
+    /// Whether an exclusion keeps it from counting.
+    pub(crate) excluded: bool,
+    /// The combined confidence it was part of; 0 while, or because, it does not count.
+    pub(crate) score: f32,
 }
 
 /// All rules, indexed.
@@ -127,7 +132,14 @@ impl RuleSet {
     }
 
     /// Appends the rules that match a value by its text. `plain` values skip patterns without literals.
-    pub(crate) fn by_text(&self, text: &[u8], context: Context, plain: bool, hits: &mut Vec<Hit>) {
+    pub(crate) fn by_text(
+        &self,
+        text: &[u8],
+        context: Context,
+        plain: bool,
+        timer: &mut Timer,
+        hits: &mut Vec<Hit>,
+    ) {
         let mut marks = Marks([0; RULES_MAX / 64]);
         if let Some(literals) = &self.literals {
             for found in literals.find_overlapping_iter(text) {
@@ -139,22 +151,30 @@ impl RuleSet {
                 if alone {
                     self.add(rule, found.start(), text, context, hits);
                 } else if marks.set(rule) {
-                    self.pattern(rule, text, context, hits);
+                    self.pattern(rule, text, context, timer, hits);
                 }
             }
         }
         if !plain {
             for rule in &self.always {
-                self.pattern(*rule, text, context, hits);
+                self.pattern(*rule, text, context, timer, hits);
             }
         }
     }
 
-    fn pattern(&self, index: usize, text: &[u8], context: Context, hits: &mut Vec<Hit>) {
+    fn pattern(
+        &self,
+        index: usize,
+        text: &[u8],
+        context: Context,
+        timer: &mut Timer,
+        hits: &mut Vec<Hit>,
+    ) {
         let Some(rule) = self.rule(index).filter(|r| r.contexts.has(context)) else {
             return;
         };
-        if let Some(found) = rule.regexes.iter().find_map(|r| r.find(text)) {
+        let found = timer.measure(index, || rule.regexes.iter().find_map(|r| r.find(text)));
+        if let Some(found) = found {
             self.add(index, found.start(), text, context, hits);
         }
     }
@@ -168,6 +188,11 @@ impl RuleSet {
         {
             return;
         }
-        hits.push(Hit { rule: index, at });
+        hits.push(Hit {
+            rule: index,
+            at,
+            excluded: false,
+            score: 0.0,
+        });
     }
 }

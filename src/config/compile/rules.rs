@@ -1,0 +1,121 @@
+//! The threat rules: exclusions with their routes, fields, networks and days; what queries may cost.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::{Compiler, Seen, all, is_missing, text};
+use crate::config::file::{ExclusionShape, FileShape, PlanShape};
+use crate::config::findings::shown;
+use crate::config::placed::Placed;
+use crate::config::rules::{ComplexitySettings, RulesSettings};
+use crate::diagnostic::did_you_mean;
+use crate::policy::threat::{Exclusion, FieldPattern, Target};
+
+impl Compiler<'_> {
+    pub(super) fn rules(&mut self, file: &FileShape) -> Option<RulesSettings> {
+        let rules = &file.rules.value;
+        let mut seen = Seen::default();
+        let disabled = all(rules.disabled.value.iter().map(|id| {
+            seen.once(id, self.findings);
+            self.parsed(id, text::name)
+        }));
+        let exclusions = all(rules
+            .exclusions
+            .value
+            .iter()
+            .map(|shape| self.exclusion(shape, file)));
+        Some(RulesSettings {
+            directory: self.path(&rules.directory),
+            disabled: disabled?,
+            exclusions: exclusions?,
+        })
+    }
+
+    fn exclusion(
+        &mut self,
+        placed: &Placed<ExclusionShape>,
+        file: &FileShape,
+    ) -> Option<Exclusion> {
+        let shape = &placed.value;
+        let target = self.target(placed);
+        let route = self.optional(shape.route.as_ref(), |c, route| c.named_route(route, file));
+        let field = self.optional(shape.field.as_ref(), |c, field| {
+            c.parsed(field, FieldPattern::parse)
+        });
+        let key = self.optional(shape.key.as_ref(), |c, key| c.parsed(key, text::name));
+        let network: Option<Option<IpNet>> = self.optional(shape.network.as_ref(), |c, network| {
+            c.parsed(network, text::network)
+        });
+        let expires = self.parsed(&shape.expires, text::end_of_day);
+        let owner = self.parsed(&shape.owner, text::line);
+        let reason = self.parsed(&shape.reason, text::line);
+        Some(Exclusion {
+            target: target?,
+            route: route?,
+            field: field?,
+            key: key?,
+            network: network?,
+            owner: owner?,
+            reason: reason?,
+            expires_at_micros: expires?,
+            place: self.findings.place(placed.spot()),
+            path: placed.path.clone(),
+        })
+    }
+
+    fn target(&mut self, placed: &Placed<ExclusionShape>) -> Option<Target> {
+        match (&placed.value.rule, &placed.value.tag) {
+            (Some(rule), None) => self.parsed(rule, text::name).map(Target::Rule),
+            (None, Some(tag)) => self.parsed(tag, text::line).map(Target::Tag),
+            (Some(_), Some(tag)) => {
+                self.error(tag, "must not stand beside rule");
+                None
+            }
+            (None, None) if self.findings.names(&placed.path) => None,
+            (None, None) => {
+                let hint = "rule takes an id, tag every rule that has it";
+                self.error_with_hint(placed, "missing key: rule or tag", hint);
+                None
+            }
+        }
+    }
+
+    fn named_route(&mut self, name: &Placed<String>, file: &FileShape) -> Option<Arc<str>> {
+        let known = || file.routes.value.iter().map(|route| &route.value.name);
+        if known().any(|route| route.value == name.value) {
+            return Some(name.value.as_str().into());
+        }
+        let reason = format!("unknown route: {}", shown(&name.value));
+        let near = did_you_mean(&name.value, known().map(|route| route.value.as_str()));
+        match near.and_then(|near| known().find(|route| route.value == near)) {
+            Some(near) => {
+                let line = near.spot().line;
+                let hint = format!("did you mean `{}`? (declared at line {line})", near.value);
+                self.error_with_hint(name, reason, hint);
+            }
+            None => self.error(name, reason),
+        }
+        None
+    }
+
+    /// What the queries of a plan may cost.
+    pub(super) fn complexity(&mut self, shape: &PlanShape) -> Option<ComplexitySettings> {
+        let of_plan = shape.query_complexity_max.as_ref();
+        let by_scope = all(shape.query_complexity_by_scope.value.iter().map(|entry| {
+            let scope = self.parsed(&entry.value.scope, text::scope);
+            Some((scope?, entry.value.max.value))
+        }));
+        if let Some(first) = shape.query_complexity_by_scope.value.first()
+            && of_plan.is_none()
+            && !is_missing(&first.value.scope)
+        {
+            let hint = "without a limit of the plan there is nothing to differ from";
+            self.error_with_hint(first, "must stand beside query_complexity_max", hint);
+        }
+        Some(ComplexitySettings {
+            max: of_plan.map(|max| max.value),
+            by_scope: by_scope?,
+        })
+    }
+}

@@ -1,0 +1,27 @@
+//! What the file says of threat rules and of what queries may cost, compiled.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::policy::cypher::ComplexityClass;
+use crate::policy::threat::Exclusion;
+
+/// The threat rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesSettings {
+    /// The folder of the rule files. Whether it can be read is the rules' own check.
+    pub directory: PathBuf,
+    /// Ids of rules that are not to run, unique. Whether they exist is the rules' own check.
+    pub disabled: Vec<Arc<str>>,
+    /// Where findings do not count; routes exist. Whether the rules do is the rules' own check.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// The dearest query a key of a plan may send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ComplexitySettings {
+    /// For every key; `None` is no limit.
+    pub max: Option<ComplexityClass>,
+    /// For keys that have a scope, instead.
+    pub by_scope: Vec<(Arc<str>, ComplexityClass)>,
+}

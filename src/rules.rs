@@ -1,0 +1,123 @@
+//! The threat rules as the process holds them: read from their folder, told about routes and plans, and their
+//! exclusions watched.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::app::{App, whole_file};
+use crate::config;
+use crate::diagnostic::Diagnostic;
+use crate::now::Now;
+use crate::policy::cypher::ComplexityAllowance;
+use crate::policy::threat::{self, Engine, RuleFile};
+
+/// Reads the rule files of a directory in name order; without a directory, the shipped rules.
+///
+/// # Errors
+///
+/// The directory or a file cannot be read.
+pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
+    let unreadable = |path: &Path, error: &std::io::Error| {
+        let reason = format!("cannot be read: {error}");
+        vec![Diagnostic::error(
+            whole_file(&path.display().to_string()),
+            "rules",
+            reason,
+        )]
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return Err(unreadable(directory, &error)),
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end == "yaml" || end == "yml")
+        })
+        .collect();
+    paths.sort();
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+        files.push(RuleFile {
+            name: Arc::from(path.display().to_string()),
+            text,
+        });
+    }
+    Ok(files)
+}
+
+/// What the threat engine is told of a route.
+pub(crate) struct InspectedRoute {
+    kind: threat::Kind,
+    query_text: Option<threat::FieldPath>,
+    refuses_undecodable: bool,
+}
+
+impl InspectedRoute {
+    pub(crate) fn of(route: &config::Route) -> Self {
+        Self {
+            kind: match route.kind {
+                config::Kind::Query => threat::Kind::Query,
+                config::Kind::Upload => threat::Kind::Upload,
+                config::Kind::Read => threat::Kind::Read,
+                config::Kind::Write => threat::Kind::Write,
+                config::Kind::Admin => threat::Kind::Admin,
+                config::Kind::Other => threat::Kind::Other,
+            },
+            query_text: route
+                .query_text
+                .as_ref()
+                .and_then(|path| threat::FieldPath::parse(&path.to_string())),
+            refuses_undecodable: route.inspection.on_undecodable == config::Otherwise::Refuse,
+        }
+    }
+
+    /// What the engine is told of every request of the route.
+    pub(crate) fn hints(&self) -> threat::Hints<'_> {
+        threat::Hints {
+            kind: self.kind,
+            query_text: self.query_text.as_ref(),
+            on_undecodable_refuse: self.refuses_undecodable,
+            ..threat::Hints::default()
+        }
+    }
+}
+
+/// What the queries of a plan may cost, where it limits that.
+pub(crate) fn allowance_of(
+    settings: &config::PlanSettings,
+) -> Option<(Arc<str>, ComplexityAllowance)> {
+    let limit = &settings.query_complexity;
+    let by_scope = limit.by_scope.iter();
+    let allowance = ComplexityAllowance {
+        max: limit.max?,
+        by_scope: by_scope
+            .filter_map(|(scope, max)| Some((scope.parse().ok()?, *max)))
+            .collect(),
+    };
+    Some((settings.name.clone(), allowance))
+}
+
+/// Says which exclusions no longer hold.
+pub(crate) fn log_expired(engine: &Engine, now: Now) {
+    for exclusion in engine.exclusions() {
+        if exclusion.is_expired(now.unix_micros) {
+            let place = &exclusion.place;
+            tracing::warn!(file = %place.file, line = place.line, owner = %exclusion.owner, "exclusion has expired");
+        }
+    }
+}
+
+/// States how many exclusions hold and how many have expired.
+pub(crate) fn count_exclusions(app: &App, now: Now) {
+    let snapshot = app.snapshot();
+    let all = snapshot.engine.exclusions();
+    let expired = all
+        .iter()
+        .filter(|exclusion| exclusion.is_expired(now.unix_micros))
+        .count();
+    app.metrics.exclusions(all.len() - expired, expired);
+}
