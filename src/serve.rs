@@ -20,6 +20,8 @@ use crate::listen::{self, Bound};
 use crate::now::Now;
 use crate::proxy::{Gateway, HttpGateway};
 use crate::random::time_ordered_id;
+use crate::state::Penalties;
+use crate::state::penalties::upkeep;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
 use crate::telemetry::spans::{SpanExporter, SpanSettings};
 use crate::telemetry::trace::{Sampler, SamplerSettings};
@@ -93,6 +95,8 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         KeyStore::open(&config.data_dir).map_err(|error| start_error("key store")(&error))?;
     let (keys, loaded) = KeyView::load(&store).map_err(|error| start_error("key store")(&error))?;
     app::log_damage(&loaded);
+    let penalties =
+        Penalties::open(&config.data_dir).map_err(|error| start_error("penalties")(&error))?;
     let (log, recovery) =
         Log::open(&log_options(config)).map_err(|error| start_error("audit log")(&error))?;
     let bound = config
@@ -108,20 +112,13 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         ..MetricsSettings::default()
     });
     let spans = span_exporter(config, runtime.handle(), &metrics)?;
-    let sampler = Sampler::new(SamplerSettings {
-        ratio: config
-            .telemetry
-            .traces
-            .as_ref()
-            .map_or(0.0, |traces| traces.sample_ratio),
-        inbound_per_second_max: TRACES_PER_SECOND_MAX,
-        failures_per_second_max: TRACES_PER_SECOND_MAX,
-    });
+    let sampler = sampler(config);
     let app = App::new(Parts {
         config_path: config_path.to_owned(),
         runtime: runtime.handle().clone(),
         store,
         keys,
+        penalties,
         metrics,
         sampler,
         spans,
@@ -143,6 +140,15 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         runtime,
         bound,
         admin,
+    })
+}
+
+fn sampler(config: &Config) -> Sampler {
+    let traces = config.telemetry.traces.as_ref();
+    Sampler::new(SamplerSettings {
+        ratio: traces.map_or(0.0, |traces| traces.sample_ratio),
+        inbound_per_second_max: TRACES_PER_SECOND_MAX,
+        failures_per_second_max: TRACES_PER_SECOND_MAX,
     })
 }
 
@@ -306,6 +312,7 @@ impl Started {
     }
 
     fn finish(self) {
+        self.app.penalties.close();
         notes::stopped(&self.app.audit);
         self.app.audit.close();
         if let Some(spans) = &self.app.spans {
@@ -367,6 +374,9 @@ async fn refresh(app: Arc<App>) {
         tokio::select! {
             _ = keys.tick() => {
                 app.refresh_keys();
+                let terms = &app.snapshot().config.penalties;
+                let record = upkeep::Record { audit: &app.audit, metrics: &app.metrics };
+                upkeep::follow(&app.penalties, terms, record, Now::read());
                 notes::take_spool(&app.snapshot().config.data_dir, &app.audit);
             }
             _ = gauges.tick() => read_gauges(&app),
@@ -379,6 +389,7 @@ pub(crate) fn read_gauges(app: &App) {
     rules::count_exclusions(app, Now::read());
     app.metrics.audit_log_bytes(app.audit.stats().bytes);
     app.count_active_keys();
+    upkeep::count(&app.penalties, &app.metrics, Now::read());
     for cluster in &app.snapshot().clusters {
         for (endpoint, healthy) in cluster.health() {
             app.metrics

@@ -1,6 +1,7 @@
-//! The admin API, on its own listener: health, metrics, audit search, explain, reload.
+//! The admin API, on its own listener: health, metrics, audit search, explain, penalties, reload.
 
 mod explain;
+mod penalties;
 mod search;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
@@ -47,6 +48,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/explain/{id}", get(explain_decision))
         .route("/config", get(effective_config))
         .route("/reload", post(reload))
+        .route("/penalties", get(penalties::list))
+        .route("/penalties/{id}", delete(penalties::lift))
         .route_layer(middleware::from_fn_with_state(app.clone(), require_token));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))

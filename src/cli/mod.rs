@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod demo;
+mod penalties;
 mod rules;
 
 use std::io::Write;
@@ -50,6 +51,14 @@ enum Command {
         data_dir: PathBuf,
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// List and lift what mitigations have laid upon keys.
+    Penalties {
+        /// The gateway's data folder.
+        #[arg(long, global = true, default_value = "./data", env = "RG_DATA_DIR")]
+        data_dir: PathBuf,
+        #[command(subcommand)]
+        command: penalties::PenaltiesCommand,
     },
     /// Work on threat rules.
     #[command(subcommand)]
@@ -116,6 +125,7 @@ pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
         Command::Run { config, quiet } => run_gateway(&config, quiet, out),
         Command::Check(check) => check.run(out, err),
         Command::Keys { data_dir, command } => run_keys(command, &data_dir, out),
+        Command::Penalties { data_dir, command } => command.run(&data_dir, out),
         Command::Rules(command) => command.run(out),
         Command::Audit { data_dir, command } => command.run(&data_dir, out),
         Command::Explain { id, data_dir } => audit::explain(&id, &data_dir, out),

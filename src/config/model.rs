@@ -18,6 +18,7 @@ use super::body_path::BodyPath;
 use super::enrichment::{GeoIpSettings, GraphClassification};
 use super::file::FileShape;
 use super::rules::{ComplexitySettings, RulesSettings};
+use crate::policy::penalty::Terms;
 use crate::policy::route::{PathTemplate, Router};
 
 /// Everything `gateway.yaml` says.
@@ -49,6 +50,8 @@ pub struct Config {
     pub inspection: Inspection,
     /// The threat rules.
     pub rules: RulesSettings,
+    /// What mitigations lay upon keys.
+    pub penalties: Terms,
     /// The audit log.
     pub audit: AuditSettings,
     /// Where addresses are, if a database is named.

@@ -8,6 +8,8 @@ pub mod client;
 pub mod cypher;
 pub mod hygiene;
 pub mod limits;
+pub mod penalty;
 pub mod refusal;
 pub mod route;
 pub mod threat;
+pub mod totp;

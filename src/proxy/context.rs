@@ -14,6 +14,7 @@ use crate::policy::auth::Caller;
 use crate::policy::limits::{ConcurrencyLease, LimitStatus};
 use crate::policy::refusal::Refusal;
 use crate::policy::threat::Inspection;
+use crate::state::penalties::Standing;
 use crate::telemetry::metrics::Held;
 use crate::telemetry::trace::TraceContext;
 
@@ -58,6 +59,10 @@ pub(crate) struct RequestContext {
     pub(super) path: Option<Arc<str>>,
     /// Who asks.
     pub(super) caller: Option<Arc<Caller>>,
+    /// How the caller stands: its penalties.
+    pub(super) standing: Standing,
+    /// The last change of penalties by this request; its answer waits for it to be on disk.
+    pub(super) unwritten: Option<u64>,
     /// The concurrency slot, given back when the request ends.
     pub(super) lease: Option<ConcurrencyLease>,
     /// For the RateLimit fields of the answer.
@@ -116,6 +121,8 @@ impl RequestContext {
             graph_id: None,
             path: None,
             caller: None,
+            standing: Standing::default(),
+            unwritten: None,
             lease: None,
             limit_status: None,
             body: HeldBody::default(),

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::body::{self, Ahead};
 use super::context::{Coverage, Permit, RequestContext};
+use super::mitigate;
 use super::weigh;
 use crate::app::App;
 use crate::config::{Otherwise, Source};
@@ -196,7 +197,7 @@ fn authenticate(app: &App, session: &Session, ctx: &mut RequestContext) -> Resul
         Refusal::Auth(refusal)
     })?;
     app.metrics.auth_attempt(AuthResult::Success, auth_type);
-    app.penalties.check(&caller, address, ctx.now)
+    mitigate::admit(app, ctx, &caller, address)
 }
 
 /// Finds the graph where the route says it stands, when that is neither path nor body.
@@ -232,7 +233,7 @@ fn limit(app: &App, ctx: &mut RequestContext) -> Result<(), Refusal> {
             plan: caller.plan.clone(),
         }));
     };
-    let factor = app.penalties.factor(&caller, address(ctx), ctx.now);
+    let factor = ctx.standing.factor;
     match app
         .limits
         .admit(Subject::key(caller.index), plan, factor, 1, ctx.now)
@@ -363,13 +364,9 @@ pub(super) fn judge(
     note(app, ctx, &inspection);
     let refused_as = inspection.refused_as;
     let verdict = inspection.verdict;
-    let mitigations = inspection.mitigations;
     let admitted = weigh::admit_query(ctx, &inspection);
+    mitigate::lay(app, ctx, &inspection, address(ctx));
     ctx.inspection = Some(inspection);
-    if let Some(caller) = &ctx.caller {
-        app.penalties
-            .apply(caller, address(ctx), mitigations, ctx.now);
-    }
     if verdict == Verdict::Block {
         return Err(Refusal::Threat);
     }

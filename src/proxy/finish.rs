@@ -7,7 +7,7 @@ use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
 use super::context::{Coverage, RequestContext};
-use super::decide;
+use super::{decide, mitigate};
 use crate::app::App;
 use crate::audit::{
     AuditEvent, DataAccessed, Durability, EventType, GeographicLocation, Grounds, IndicatorRecord,
@@ -44,7 +44,9 @@ pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
         path.as_deref()
             .unwrap_or_else(|| clipped(request.uri.path())),
     );
+    let details = mitigate::details(session, ctx);
     let seen = Seen {
+        details,
         method: request.method.as_str(),
         path: &path,
         user_agent: clipped(&user_agent),
@@ -68,6 +70,7 @@ pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8
     let target = words.next().unwrap_or_default();
     let path = without_keys(target.split(['?', '#']).next().unwrap_or_default());
     let seen = Seen {
+        details: None,
         method,
         path: &path,
         user_agent: "",
@@ -95,6 +98,8 @@ fn without_keys(path: &str) -> Cow<'_, str> {
 
 /// What the request looked like.
 struct Seen<'a> {
+    /// For the event of a monitored key.
+    details: Option<serde_json::Value>,
     method: &'a str,
     path: &'a str,
     user_agent: &'a str,
@@ -108,7 +113,7 @@ fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
     let place = ctx.client.and_then(|address| app.geoip.locate(address));
     match app.audit.append(&event(ctx, seen, took, place.as_deref())) {
         Ok(position) => {
-            hold_until_synced(app, ctx, position);
+            hold_until_kept(app, ctx, position);
             app.metrics.audit_event(Now::read().since(ended));
         }
         Err(error) => {
@@ -125,14 +130,22 @@ fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
     }
 }
 
-/// With `durability: synced`, the answer does not end before a power cut can no longer take its event.
-fn hold_until_synced(app: &App, ctx: &RequestContext, position: Position) {
-    if app.audit.durability() != Durability::Synced {
+/// With `durability: synced`, the answer does not end before a power cut can no longer take its event;
+/// one that laid a penalty never ends before that is on disk.
+fn hold_until_kept(app: &App, ctx: &RequestContext, position: Position) {
+    let synced = app.audit.durability() == Durability::Synced;
+    if !synced && ctx.unwritten.is_none() {
         return;
     }
     if let Some(downstream) = &ctx.downstream {
         let log = app.audit.clone();
-        downstream.hold_answer(async move { log.synced(position).await.is_ok() });
+        let written = ctx.unwritten.map(|version| app.penalties.written(version));
+        downstream.hold_answer(async move {
+            if let Some(written) = written {
+                written.await;
+            }
+            !synced || log.synced(position).await.is_ok()
+        });
     }
 }
 
@@ -184,6 +197,7 @@ fn event<'a>(
             Coverage::Uninspected => Inspection::Uninspected,
         }),
         indicators: indicators(ctx),
+        details: seen.details.clone(),
         ..AuditEvent::new(
             ctx.id,
             ctx.now.unix_micros,

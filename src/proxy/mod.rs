@@ -19,6 +19,7 @@ mod context;
 mod decide;
 pub(crate) mod downstream;
 mod finish;
+mod mitigate;
 mod respond;
 mod upstream;
 mod weigh;

@@ -1,7 +1,7 @@
 //! State that outlives a request: penalties of callers, bytes held.
 
 mod held;
-mod penalties;
+pub mod penalties;
 
 pub use held::HeldBytes;
-pub use penalties::{Penalties, Penalty};
+pub use penalties::Penalties;

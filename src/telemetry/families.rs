@@ -226,6 +226,15 @@ families! {
     EXCLUSIONS: "rg_exclusions", Kind::Gauge,
         ["state"], open [], 2,
         "Exclusions of the configuration: in force, or expired and doing nothing";
+    PENALTIES: "rg_penalties_total", Kind::Counter,
+        ["kind", "change"], open [], 11,
+        "What happened to penalties: laid, raised, ended, lifted, no_room";
+    PENALTIES_IN_FORCE: "rg_penalties_current", Kind::Gauge,
+        ["kind"], open [], 3,
+        "Penalties in force now";
+    VERIFICATION_CODES: "rg_verification_codes_total", Kind::Counter,
+        ["result"], open [], 2,
+        "One-time codes presented: accepted, wrong, or locked and not looked at";
     INSPECTION: "rg_inspection_seconds", Kind::Histogram(&INSPECTION_SECONDS),
         [], open [], 6,
         "Time spent deciding about one request's content";

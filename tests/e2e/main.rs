@@ -21,6 +21,7 @@ mod inspection;
 mod keys;
 mod lifecycle;
 mod limits;
+mod penalties;
 mod protocol;
 mod telemetry;
 mod timeouts;

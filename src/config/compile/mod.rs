@@ -5,6 +5,7 @@
 
 mod access;
 mod enrichment;
+mod penalties;
 mod routes;
 mod rules;
 mod text;
@@ -40,6 +41,7 @@ pub(super) fn compile(file: FileShape, base_dir: &Path, findings: &mut Findings)
     let inspection = compiler.inspection(&file.inspection, &protocol);
     let routes = compiler.routes(&file, inspection, &protocol);
     let rules = compiler.rules(&file);
+    let penalties = compiler.penalties(&file.penalties.value);
     let audit = compiler.audit(&file.audit.value);
     let telemetry = compiler.telemetry(&file.telemetry.value);
     let threads = match count(&file.threads) {
@@ -69,6 +71,7 @@ pub(super) fn compile(file: FileShape, base_dir: &Path, findings: &mut Findings)
         rules: rules?,
         audit: audit?,
         geoip: compiler.geoip(file.geoip.as_ref()),
+        penalties,
         telemetry: telemetry?,
         shutdown: ShutdownSettings {
             drain_delay: millis(&file.shutdown.value.drain_delay_ms),

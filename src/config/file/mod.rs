@@ -5,6 +5,7 @@
 //! [`super::compile`]. A required key is listed in its struct's `required`.
 
 mod enrichment;
+mod penalties;
 mod rules;
 mod traffic;
 
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::enrichment::{GeoIpShape, GraphShape};
+pub(super) use self::penalties::PenaltiesShape;
 pub(super) use self::rules::{ExclusionShape, RulesShape, ScopedComplexityShape};
 pub(super) use self::traffic::{
     ClusterShape, EndpointShape, HealthCheckShape, InspectionOverride, InspectionShape, RouteShape,
@@ -68,6 +70,8 @@ pub(super) struct FileShape {
     pub(super) inspection: Placed<InspectionShape>,
     /// The threat rules.
     pub(super) rules: Placed<RulesShape>,
+    /// What mitigations lay upon keys, and for how long.
+    pub(super) penalties: Placed<PenaltiesShape>,
     /// The audit log.
     pub(super) audit: Placed<AuditShape>,
     /// Where addresses are; places in audit events are unknown without it.
@@ -95,6 +99,7 @@ impl Default for FileShape {
             routes: Placed::default(),
             inspection: Placed::default(),
             rules: Placed::default(),
+            penalties: Placed::default(),
             audit: Placed::default(),
             geoip: None,
             telemetry: Placed::default(),

@@ -105,6 +105,9 @@ pub struct Metrics {
     rule_blocks: Family<1, Counter>,
     rule_seconds: Family<1, SecondsCounter>,
     exclusions: Family<1, Gauge>,
+    penalties: Family<2, Counter>,
+    penalties_in_force: Family<1, Gauge>,
+    verification_codes: Family<1, Counter>,
     inspections: Histogram,
     uninspected: Counter,
     connections: Gauge,
@@ -155,6 +158,9 @@ impl Metrics {
             rule_blocks: r.family(&table::RULE_BLOCKS),
             rule_seconds: r.family(&table::RULE_SECONDS),
             exclusions: r.family(&table::EXCLUSIONS),
+            penalties: r.family(&table::PENALTIES),
+            penalties_in_force: r.family(&table::PENALTIES_IN_FORCE),
+            verification_codes: r.family(&table::VERIFICATION_CODES),
             inspections: r.single(&table::INSPECTION),
             uninspected: r.single(&table::UNINSPECTED),
             connections: r.single(&table::CONNECTIONS),
@@ -301,6 +307,22 @@ impl Metrics {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.exclusions.with([state]).set(count);
         }
+    }
+
+    /// Counts one thing that happened to a penalty of a kind.
+    pub fn penalty(&self, kind: &'static str, change: &'static str) {
+        self.penalties.with([kind, change]).inc();
+    }
+
+    /// States how many penalties of a kind are in force.
+    pub fn penalties_in_force(&self, kind: &'static str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.penalties_in_force.with([kind]).set(count);
+    }
+
+    /// Counts one presented one-time code (`accepted`, `wrong`, `locked`).
+    pub fn verification_code(&self, result: &'static str) {
+        self.verification_codes.with([result]).inc();
     }
 
     /// Counts one inspection and the time it took.

@@ -44,6 +44,9 @@ fn everything_once(metrics: &Metrics) {
     metrics.config_loaded("abc");
     metrics.upstream_health("rocketgraph", "127.0.0.1:8081", Some(true));
     metrics.upstream_request("rocketgraph", "answered");
+    metrics.penalty("temporary_suspension", "laid");
+    metrics.penalties_in_force("temporary_suspension", 1);
+    metrics.verification_code("wrong");
 }
 
 #[test]

@@ -46,7 +46,10 @@ impl Gateway {
         let folder = TempDir::new().expect("a temporary folder");
         write_file(folder.path(), &setup.file);
         for (name, content) in &setup.files {
-            std::fs::write(folder.path().join(name), content).expect("a writable folder");
+            let path = folder.path().join(name);
+            let parent = path.parent().expect("a file in the folder");
+            std::fs::create_dir_all(parent).expect("a writable folder");
+            std::fs::write(path, content).expect("a writable folder");
         }
         let create = |key: &NewKey| key.create(folder.path());
         let keys = setup.keys.iter().map(create).collect();

@@ -1,0 +1,159 @@
+//! How a caller stands, and what a verdict lays upon it: the request's side of [`crate::state::penalties`].
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::HeaderName;
+use http::header::CONTENT_TYPE;
+use pingora::proxy::Session;
+use serde_json::{Value, json};
+
+use super::context::RequestContext;
+use super::decide::hex;
+use crate::app::App;
+use crate::policy::auth::Caller;
+use crate::policy::penalty::Effect;
+use crate::policy::refusal::Refusal;
+use crate::policy::threat::{Inspection, Mode};
+use crate::state::penalties::upkeep::Record;
+use crate::state::penalties::{Cause, Laid, events};
+
+/// Rules named as the cause of a penalty at most.
+const RULES_MAX: usize = 8;
+/// Names of header fields, and of query parameters, in the event of a monitored key.
+const NAMES_MAX: usize = 32;
+/// Bytes of each of them.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Refuses a caller that is suspended; notes how it stands otherwise.
+pub(super) fn admit(
+    app: &App,
+    ctx: &mut RequestContext,
+    caller: &Caller,
+    address: IpAddr,
+) -> Result<(), Refusal> {
+    let terms = &ctx.snapshot.config.penalties;
+    let standing = app.penalties.standing(caller, address, terms, ctx.now);
+    if standing.monitored_by.is_some() {
+        ctx.trace.sampled = true;
+    }
+    ctx.standing = standing;
+    match standing.suspended_until_micros {
+        Some(until) => Err(Refusal::Suspended {
+            retry_after: left(until, ctx),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Lays what a verdict asks for. The end of the answer waits until it is on disk.
+pub(super) fn lay(app: &App, ctx: &mut RequestContext, inspection: &Inspection, address: IpAddr) {
+    let Some(caller) = ctx.caller.clone() else {
+        return;
+    };
+    if inspection.mitigations.is_empty() {
+        return;
+    }
+    let cause = Cause {
+        rules: rules(inspection),
+        event_id: ctx.id,
+    };
+    let asked = inspection.mitigations;
+    let terms = &ctx.snapshot.config.penalties;
+    let laid = app
+        .penalties
+        .lay(&caller, address, asked, &cause, terms, ctx.now);
+    record(app, &laid, address, ctx);
+    ctx.unwritten = ctx.unwritten.max(laid.version);
+}
+
+fn record(app: &App, laid: &Laid, address: IpAddr, ctx: &RequestContext) {
+    for change in &laid.changes {
+        let word = match change.effect {
+            Effect::Laid => "laid",
+            Effect::Raised => "raised",
+            Effect::Noted | Effect::Prolonged | Effect::Unchanged => continue,
+        };
+        app.metrics
+            .penalty(change.entry.penalty.kind.as_str(), word);
+        if let Some(event) = events::laid(change, address, ctx.now) {
+            let record = Record {
+                audit: &app.audit,
+                metrics: &app.metrics,
+            };
+            record.append(&event);
+        }
+    }
+    for kind in &laid.no_room {
+        app.metrics.penalty(kind.as_str(), "no_room");
+    }
+}
+
+/// The rules that counted and asked for something, each once.
+fn rules(inspection: &Inspection) -> String {
+    let mut rules: Vec<&str> = Vec::new();
+    for indicator in &inspection.indicators {
+        let counted = indicator.mode == Mode::Enforce && !indicator.mitigations.is_empty();
+        if counted && !rules.contains(&&*indicator.rule) && rules.len() < RULES_MAX {
+            rules.push(&indicator.rule);
+        }
+    }
+    rules.join(",")
+}
+
+fn left(until_micros: i64, ctx: &RequestContext) -> Duration {
+    let micros = until_micros.saturating_sub(ctx.now.unix_micros).max(0);
+    Duration::from_micros(micros.unsigned_abs())
+}
+
+/// What the event of a monitored key says besides the usual: names, sizes and shapes, no values.
+pub(super) fn details(session: &Session, ctx: &RequestContext) -> Option<Value> {
+    let penalty_id = ctx.standing.monitored_by?;
+    let request = session.req_header();
+    let header_names: Vec<&str> = request
+        .headers
+        .keys()
+        .map(HeaderName::as_str)
+        .take(NAMES_MAX)
+        .collect();
+    let query_names: Vec<&str> = request
+        .uri
+        .query()
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .map(|pair| clipped(pair.split('=').next().unwrap_or_default()))
+        .take(NAMES_MAX)
+        .collect();
+    let content_type = request.headers.get(CONTENT_TYPE);
+    let query = ctx
+        .inspection
+        .as_ref()
+        .and_then(|found| found.query.as_ref());
+    let query = query.map(|query| {
+        json!({
+            "class": query.class.name(),
+            "statements": query.statements,
+            "complexity": query.complexity,
+            "complexity_class": query.complexity_class.name(),
+            "fingerprint": hex(&query.fingerprint),
+            "bytes": ctx.query_bytes,
+        })
+    });
+    Some(json!({
+        "monitoring": {
+            "penalty_id": penalty_id.to_string(),
+            "header_names": header_names,
+            "query_parameter_names": query_names,
+            "content_type": content_type.and_then(|value| value.to_str().ok()).map(clipped),
+            "tls": ctx.downstream.as_ref().is_some_and(|peer| peer.tls),
+            "http2": session.is_http2(),
+            "attempts": ctx.tried.len(),
+            "query": query,
+        }
+    }))
+}
+
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(NAME_BYTES_MAX))
+        .unwrap_or(text)
+}
