@@ -29,6 +29,7 @@ pub mod delivery;
 pub mod demo;
 pub mod diagnostic;
 pub mod geoip;
+mod hex;
 pub mod keys;
 pub mod listen;
 mod notes;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, HeaderName};
 use pingora::proxy::Session;
-use sha2::{Digest as _, Sha256};
 
 use super::body::{self, Ahead};
 use super::context::{Coverage, Permit, RequestContext};
@@ -17,6 +16,7 @@ use super::mitigate;
 use super::weigh;
 use crate::app::App;
 use crate::config::{Otherwise, Source};
+use crate::hex;
 use crate::now::Now;
 use crate::policy::auth::{self, AuthRefusal, GraphAccess, Need};
 use crate::policy::hygiene::{self, CanonicalPath, Violation};
@@ -425,25 +425,11 @@ fn note(app: &App, ctx: &mut RequestContext, inspection: &threat::Inspection) {
     let Some(query) = &inspection.query else {
         return;
     };
-    ctx.query_hash = Some(hex(&Sha256::digest(&*query.text)));
-    ctx.query_bytes = query.text.len();
+    ctx.query_hash = Some(hex::text(&query.sha256));
+    ctx.query_bytes = query.text_bytes;
     if ctx.active_query.is_none() {
         ctx.active_query = Some(app.metrics.active_query());
     }
-}
-
-/// Lowercase hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or('0'));
-        }
-    }
-    text
 }
 
 /// Whether a method may be sent twice without harm (RFC 9110, 9.2.2).

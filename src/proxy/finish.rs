@@ -7,7 +7,7 @@ use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
 use super::context::{Coverage, RequestContext};
-use super::{decide, mitigate};
+use super::mitigate;
 use crate::app::App;
 use crate::audit::{
     AuditEvent, DataAccessed, Durability, EventType, GeographicLocation, Grounds, IndicatorRecord,
@@ -15,6 +15,7 @@ use crate::audit::{
 };
 use crate::config::{Kind, classify};
 use crate::geoip::Location;
+use crate::hex;
 use crate::now::Now;
 use crate::policy::auth::AuthRefusal;
 use crate::policy::limits::LimitType;
@@ -190,7 +191,7 @@ fn event<'a>(
         request_bytes: seen.request_bytes,
         response_bytes: ctx.response_bytes,
         upstream_ms: ctx.upstream_latency.map(millis),
-        trace_id: Some(decide::hex(&ctx.trace.trace_id).into()),
+        trace_id: Some(hex::text(&ctx.trace.trace_id).into()),
         inspection: Some(match ctx.coverage {
             Coverage::None => Inspection::None,
             Coverage::Complete => Inspection::Complete,

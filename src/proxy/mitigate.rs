@@ -9,8 +9,8 @@ use pingora::proxy::Session;
 use serde_json::{Value, json};
 
 use super::context::RequestContext;
-use super::decide::hex;
 use crate::app::App;
+use crate::hex;
 use crate::policy::auth::Caller;
 use crate::policy::penalty::Effect;
 use crate::policy::refusal::Refusal;
@@ -135,7 +135,7 @@ pub(super) fn details(session: &Session, ctx: &RequestContext) -> Option<Value> 
             "statements": query.statements,
             "complexity": query.complexity,
             "complexity_class": query.complexity_class.name(),
-            "fingerprint": hex(&query.fingerprint),
+            "fingerprint": hex::text(&query.fingerprint),
             "bytes": ctx.query_bytes,
         })
     });

@@ -80,6 +80,7 @@ impl ProxyHttp for Gateway {
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         ctx.downstream = downstream_of(session);
+        upstream::forget_case(session.req_header_mut());
         let inbound = session.req_header().headers.get("traceparent");
         let inbound = inbound.and_then(|value| TraceContext::parse(value.as_bytes()));
         let begun = self.app.sampler.begin(inbound, ctx.now);

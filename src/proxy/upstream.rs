@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
-    EXPECT, HOST, HeaderName, HeaderValue, USER_AGENT,
+    EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
+use http::request::Parts;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
+use pingora::{Error, ErrorType, OrErr};
 
 use super::context::RequestContext;
 use crate::policy::{client, hygiene};
@@ -70,6 +71,9 @@ pub(super) fn rewrite(
     ctx: &RequestContext,
 ) -> pingora::Result<()> {
     rewrite_path(request, ctx)?;
+    if !request.raw_path_is_utf8() {
+        return Error::e_explain(ErrorType::InternalError, "forwarding an unreadable path");
+    }
     let trusted = ctx.downstream.as_ref().is_some_and(|peer| {
         client::is_trusted(
             peer.address.ip().to_canonical(),
@@ -77,29 +81,55 @@ pub(super) fn rewrite(
         )
     });
     let forwarded_for = forwarded_for(session, ctx, trusted);
-    strip(request);
-    join_cookies(request)?;
-    request.insert_header(&X_FORWARDED_FOR, forwarded_for)?;
+    let mut parts = take_parts(request);
+    let headers = &mut parts.headers;
+    strip(headers);
+    join_cookies(headers)?;
+    headers.insert(X_FORWARDED_FOR.clone(), value(forwarded_for.as_bytes())?);
     let scheme = if ctx.downstream.as_ref().is_some_and(|peer| peer.tls) {
         "https"
     } else {
         "http"
     };
-    request.insert_header(&X_FORWARDED_PROTO, HeaderValue::from_static(scheme))?;
+    headers.insert(X_FORWARDED_PROTO.clone(), HeaderValue::from_static(scheme));
     if let Some(host) = session.req_header().headers.get(HOST) {
-        request.insert_header(&X_FORWARDED_HOST, host.clone())?;
+        headers.insert(X_FORWARDED_HOST.clone(), host.clone());
     }
-    request.insert_header(&X_REQUEST_ID, &*ctx.request_id)?;
+    headers.insert(X_REQUEST_ID.clone(), value(ctx.request_id.as_bytes())?);
     let position = TraceContext {
         span_id: ctx.upstream_span,
         ..ctx.trace
     };
-    request.insert_header(&TRACEPARENT, &position.format()[..])?;
+    headers.insert(TRACEPARENT.clone(), value(&position.format())?);
     if let Some(caller) = &ctx.caller {
-        request.insert_header(&X_ORGANIZATION_ID, &*caller.organization_id)?;
-        request.insert_header(&X_RG_KEY_ID, &*caller.key_id)?;
+        headers.insert(
+            X_ORGANIZATION_ID.clone(),
+            value(caller.organization_id.as_bytes())?,
+        );
+        headers.insert(X_RG_KEY_ID.clone(), value(caller.key_id.as_bytes())?);
     }
+    *request = RequestHeader::from(parts);
     Ok(())
+}
+
+/// Forgets how the client capitalised field names, before Pingora copies what it remembers of it.
+///
+/// Names mean the same in any case (RFC 9110, 5.1), and those the gateway adds have none to preserve.
+pub(super) fn forget_case(request: &mut RequestHeader) {
+    // Parts know a target only by its URI, which is all there is to one in origin form.
+    if request.has_case() && request.raw_path_is_utf8() && request.raw_path().starts_with(b"/") {
+        *request = RequestHeader::from(take_parts(request));
+    }
+}
+
+/// Takes a request apart; an empty one stays in its place.
+fn take_parts(request: &mut RequestHeader) -> Parts {
+    let empty = http::Request::new(()).into_parts().0;
+    std::mem::replace(request, RequestHeader::from(empty)).into()
+}
+
+fn value(text: &[u8]) -> pingora::Result<HeaderValue> {
+    HeaderValue::from_bytes(text).or_err(ErrorType::InternalError, "no field value")
 }
 
 fn rewrite_path(request: &mut RequestHeader, ctx: &RequestContext) -> pingora::Result<()> {
@@ -126,9 +156,8 @@ fn rewrite_path(request: &mut RequestHeader, ctx: &RequestContext) -> pingora::R
 }
 
 /// Removes what a client must not say and what the upstream must not learn.
-fn strip(request: &mut RequestHeader) {
-    let doomed: Vec<HeaderName> = request
-        .headers
+fn strip(headers: &mut HeaderMap) {
+    let doomed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| !UNSUSPICIOUS.contains(name))
         .filter(|name| {
@@ -140,13 +169,13 @@ fn strip(request: &mut RequestHeader) {
         .cloned()
         .collect();
     for name in doomed {
-        request.remove_header(&name);
+        headers.remove(name);
     }
 }
 
 /// HTTP/2 clients may split `Cookie` (RFC 9113, 8.2.3); an HTTP/1 upstream gets one field.
-fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
-    let mut crumbs = request.headers.get_all(COOKIE).iter();
+fn join_cookies(headers: &mut HeaderMap) -> pingora::Result<()> {
+    let mut crumbs = headers.get_all(COOKIE).iter();
     let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
         return Ok(());
     };
@@ -155,7 +184,8 @@ fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
         joined.extend_from_slice(b"; ");
         joined.extend_from_slice(crumb.as_bytes());
     }
-    request.insert_header(COOKIE, joined)
+    headers.insert(COOKIE, value(&joined)?);
+    Ok(())
 }
 
 /// Our word on where the request came from: the chain of a trusted proxy plus that proxy, or the

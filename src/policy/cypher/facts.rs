@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::cost::Cost;
 use super::keyword::Keyword as K;
@@ -91,8 +92,10 @@ pub struct QueryFacts {
     pub complexity_class: ComplexityClass,
     /// BLAKE3 (first 16 bytes) of the tokens with literals, numbers and parameters folded to `?` and comments left out.
     pub fingerprint: [u8; 16],
-    /// The statement as it was read, unescaped, at most [`super::TEXT_BYTES_MAX`] bytes: what a digest of the query is taken of.
-    pub text: Box<[u8]>,
+    /// SHA-256 of the statement as it was read: unescaped, at most [`super::TEXT_BYTES_MAX`] bytes.
+    pub sha256: [u8; 32],
+    /// Length of what the digest is of.
+    pub text_bytes: usize,
 }
 
 pub(super) fn sum_up(text: &[u8], list: &Tokens, reach: Reach, cost: Cost) -> QueryFacts {
@@ -102,7 +105,8 @@ pub(super) fn sum_up(text: &[u8], list: &Tokens, reach: Reach, cost: Cost) -> Qu
         complexity: cost.score,
         complexity_class: ComplexityClass::of(cost.score),
         fingerprint: fingerprint(text, list),
-        text: text.into(),
+        sha256: Sha256::digest(text).into(),
+        text_bytes: text.len(),
     }
 }
 

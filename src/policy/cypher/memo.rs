@@ -5,7 +5,7 @@
 //! never come again neither pay for it nor push out those that do.
 
 /// Texts remembered by one memo; a newer one takes the place of an older one.
-const SLOTS: usize = 64;
+const SLOTS: usize = 256;
 
 /// Longer texts are not remembered.
 const TEXT_BYTES_MAX: usize = 4_096;
@@ -58,7 +58,7 @@ impl<T> Memo<T> {
 
 /// The slot of a hash: its upper bits, which every byte has reached.
 fn place(hash: u64) -> usize {
-    usize::try_from(hash >> 58).unwrap_or(0)
+    usize::try_from(hash >> 56).unwrap_or(0)
 }
 
 /// Spreads texts over the slots. Texts are compared whole, so a collision costs time and nothing else.

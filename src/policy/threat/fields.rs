@@ -31,16 +31,20 @@ const SKIPPED: &[&str] = &[
 ];
 
 /// Headers of which a client sends the same value with every request, and that are no secret.
-const REPEATED: &[&str] = &[
-    "user-agent",
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "content-type",
-    "cache-control",
-    "origin",
-    "pragma",
+const REPEATED: &[(&str, u8)] = &[
+    ("user-agent", 0),
+    ("accept", 1),
+    ("accept-encoding", 2),
+    ("accept-language", 3),
+    ("content-type", 4),
+    ("cache-control", 5),
+    ("origin", 6),
+    ("pragma", 7),
 ];
+
+/// Beside the headers, what clients repeat.
+const PATH: u8 = 8;
+const QUERY: u8 = 9;
 
 pub(super) fn path(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
     let at = At::root("path");
@@ -49,27 +53,23 @@ pub(super) fn path(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
     } else {
         request.raw_path
     };
-    inspector.path(raw.as_bytes(), &at);
-    for (index, segment) in request
-        .path
-        .split('/')
-        .filter(|s| !s.is_empty())
-        .take(PAIRS_MAX)
-        .enumerate()
-    {
-        inspector.value(segment.as_bytes(), Context::Segment, &at.index(index));
-    }
+    inspector.repeated(PATH, raw.as_bytes(), |inspector| {
+        inspector.path(raw.as_bytes(), &at);
+        let segments = request.path.split('/').filter(|s| !s.is_empty());
+        for (index, segment) in segments.take(PAIRS_MAX).enumerate() {
+            inspector.value(segment.as_bytes(), Context::Segment, &at.index(index));
+        }
+    });
 }
 
 pub(super) fn query(inspector: &mut Inspector<'_>, query: Option<&str>) {
-    if let Some(query) = query.filter(|q| !q.is_empty()) {
-        pairs(
-            inspector,
-            query.as_bytes(),
-            Context::Query,
-            &At::root("query"),
-        );
-    }
+    let Some(query) = query.filter(|q| !q.is_empty()) else {
+        return;
+    };
+    inspector.repeated(QUERY, query.as_bytes(), |inspector| {
+        let at = At::root("query");
+        pairs(inspector, query.as_bytes(), Context::Query, &at);
+    });
 }
 
 /// `a=b&c=d`: each name, each value, and the values of a repeated name joined.
@@ -164,14 +164,16 @@ pub(super) fn headers(inspector: &mut Inspector<'_>, headers: &HeaderMap) {
         if SKIPPED.contains(&name) {
             continue;
         }
-        if let Some(slot) = REPEATED.iter().position(|known| *known == name) {
+        if let Some(&(_, slot)) = REPEATED.iter().find(|(known, _)| *known == name) {
             let agent = name == "user-agent";
             let context = if agent {
                 Context::UserAgent
             } else {
                 Context::Header
             };
-            inspector.repeated(slot, value.as_bytes(), context, &at);
+            inspector.repeated(slot, value.as_bytes(), |inspector| {
+                inspector.value(value.as_bytes(), context, &at);
+            });
             continue;
         }
         inspector.header_name(name.as_bytes(), &at);

@@ -37,7 +37,7 @@ const SCANNER_MARKS: [&[u8]; 8] = [
 ];
 
 thread_local! {
-    /// Headers nothing was found in, by rules and name.
+    /// Paths, query strings and headers nothing was found in, by rules and part.
     static CLEAN: RefCell<Memo<()>> = const { RefCell::new(Memo::new()) };
 }
 
@@ -239,17 +239,22 @@ impl<'e> Inspector<'e> {
         self.match_rules(&decoded.text, false, Context::Key, &found, at);
     }
 
-    /// Looks at a header whose value clients repeat: once it was clean, it is remembered for these rules.
-    pub(super) fn repeated(&mut self, slot: usize, value: &[u8], context: Context, at: &At<'_>) {
-        let scope = self.rules.number() << 8 | slot as u64;
-        if CLEAN.with_borrow(|clean| clean.recall(scope, value).is_some()) {
+    /// Looks at a part of the request that clients repeat: once nothing was found in it, it is remembered for
+    /// these rules. `part` tells such parts apart.
+    pub(super) fn repeated(&mut self, part: u8, text: &[u8], look: impl FnOnce(&mut Self)) {
+        let scope = self.rules.number() << 9 | u64::from(self.graphql) << 8 | u64::from(part);
+        if CLEAN.with_borrow(|clean| clean.recall(scope, text).is_some()) {
             return;
         }
-        let before = (self.out.indicators.len(), self.out.bounds.len());
-        self.value(value, context, at);
-        let after = (self.out.indicators.len(), self.out.bounds.len());
+        let found = |out: &Inspection| {
+            let facts = out.query.as_ref().map(|query| query.sha256);
+            (out.indicators.len(), out.bounds.len(), facts)
+        };
+        let before = found(&self.out);
+        look(self);
+        let after = found(&self.out);
         if before == after && after.0 < INDICATORS_MAX && self.leaves <= LEAVES_MAX {
-            CLEAN.with_borrow_mut(|clean| clean.keep(scope, value, || ()));
+            CLEAN.with_borrow_mut(|clean| clean.keep(scope, text, || ()));
         }
     }
 

@@ -215,3 +215,41 @@ fn indicators_of_shadowed_rules_are_few_and_hide_no_others() {
     assert_eq!(seen.indicators.len(), 5);
     assert_eq!(&*seen.indicators[4].rule, "b-rule");
 }
+
+#[test]
+fn a_repeated_query_string_is_judged_the_same_each_time() {
+    let engine = compile(&rule("  match: {contains: [purple]}")).unwrap();
+    for _ in 0..4 {
+        assert!(
+            inspect(&engine, "colour=green-and-blue")
+                .indicators
+                .is_empty()
+        );
+        assert_eq!(
+            inspect(&engine, "colour=purple-and-blue").indicators.len(),
+            1
+        );
+        let statement = inspect(&engine, "query=MATCH%20(n)%20RETURN%20n");
+        assert!(
+            statement.query.is_some(),
+            "what a statement does is not forgotten"
+        );
+    }
+}
+
+#[test]
+fn a_query_string_clean_for_one_set_of_rules_is_looked_at_by_another() {
+    let calm = compile(&rule("  match: {contains: [orange]}")).unwrap();
+    let strict = compile(&rule("  match: {contains: [purple]}")).unwrap();
+    for _ in 0..4 {
+        assert!(
+            inspect(&calm, "colour=purple-and-blue")
+                .indicators
+                .is_empty()
+        );
+    }
+    assert_eq!(
+        inspect(&strict, "colour=purple-and-blue").indicators.len(),
+        1
+    );
+}

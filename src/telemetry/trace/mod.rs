@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::hex;
 use crate::now::Now;
 
 /// Bytes of a version 00 `traceparent`.
@@ -70,21 +71,10 @@ impl TraceContext {
     /// The `traceparent` header value of version 00.
     pub fn format(&self) -> [u8; TRACEPARENT_BYTES] {
         let mut value = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        write_hex(&mut value[3..35], &self.trace_id);
-        write_hex(&mut value[36..52], &self.span_id);
-        write_hex(&mut value[53..], &[u8::from(self.sampled)]);
+        hex::write(&mut value[3..35], &self.trace_id);
+        hex::write(&mut value[36..52], &self.span_id);
+        hex::write(&mut value[53..], &[u8::from(self.sampled)]);
         value
-    }
-}
-
-fn write_hex(into: &mut [u8], bytes: &[u8]) {
-    let digit = |nibble: u8| {
-        *b"0123456789abcdef"
-            .get(usize::from(nibble))
-            .unwrap_or(&b'0')
-    };
-    for (pair, byte) in into.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
 }
 
