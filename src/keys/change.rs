@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::record::{KeyChange, KeyRecord, KeyTerms, Transition};
+use super::verification::Sealed;
 use super::{KEYS_MAX, KeysError, Result, journal, rows};
 use crate::now::Now;
 use crate::policy::auth::{Digest, Environment, KeyId, Pepper};
@@ -31,6 +32,8 @@ pub(super) struct Draft {
     pub(super) terms: KeyTerms,
     /// The key it replaces, whose place in the limit table it takes.
     pub(super) replaces: Option<(KeyId, u32)>,
+    /// The secret of its one-time codes.
+    pub(super) verification: Option<Sealed>,
 }
 
 /// What the journal says of a change besides the key itself.
@@ -60,6 +63,10 @@ impl<'a> Change<'a> {
             index,
             records,
         })
+    }
+
+    pub(super) fn pepper(&self) -> &Pepper {
+        self.pepper
     }
 
     /// The digest under which the store keeps a key.
@@ -127,6 +134,7 @@ impl<'a> Change<'a> {
             index,
             sequence: self.sequence,
             digest: draft.digest,
+            verification: draft.verification,
         };
         rows::insert(&self.db, &record)?;
         let change = self.journal(&record, note)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::args::{TermsArgs, When, duration, when};
 use super::record::{KeyChange, NewKey};
 use super::store::{KeyFilter, KeyStore};
+use super::verification::VerificationCommand;
 use super::{KeysError, Result, files, render};
 use crate::now::Now;
 use crate::policy::auth::{Environment, KeyId};
@@ -105,6 +106,9 @@ pub enum KeysCommand {
         #[arg(long, env = "USER", default_value = "operator")]
         by: String,
     },
+    /// One-time codes of a key, for when a mitigation demands them
+    #[command(subcommand)]
+    Verification(VerificationCommand),
     /// Bring in the keys of another system, hashed on the way in
     Import {
         /// Comma-separated values; the header line has key,organization_id and optionally
@@ -186,6 +190,7 @@ pub fn run(command: KeysCommand, data_dir: &Path, out: &mut dyn Write) -> Result
             changed(store.suspend(id, until, &reason, &by, now)?, out)
         }
         KeysCommand::Resume { id, by } => changed(store.resume(id, &by, now)?, out),
+        KeysCommand::Verification(command) => command.run(&mut store, now, out),
         KeysCommand::Import { file, terms, json } => {
             import(&mut store, &file, &terms, json, now, out)
         }

@@ -403,6 +403,7 @@ fn take(change: &mut Change<'_>, row: Row, report: &mut ImportReport) -> Result<
         digest,
         terms: row.terms,
         replaces: None,
+        verification: None,
     };
     let (_, imported) = change.add(draft, &note)?;
     report.imported += 1;

@@ -27,6 +27,7 @@ mod record;
 mod render;
 mod rows;
 mod store;
+mod verification;
 mod view;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use import::{ImportError, ImportReport};
 pub use journal::JOURNAL_MAX;
 pub use record::{Issued, KeyChange, KeyRecord, KeyTerms, NewKey, Suspension, Transition};
 pub use store::{KEYS_MAX, KeyFilter, KeyStore};
+pub use verification::VerificationCommand;
 pub use view::{KeyView, Refreshed};
 
 use crate::policy::auth::{GrantError, KeyId};

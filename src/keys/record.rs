@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::verification::Sealed;
 use super::{KeysError, Result};
 use crate::policy::auth::{Digest, Environment, GraphAccess, KeyId, KeyState, Networks, ScopeSet};
 
@@ -104,6 +105,8 @@ pub struct KeyRecord {
     /// The number of its last change.
     pub sequence: i64,
     pub(super) digest: Digest,
+    /// The secret of its one-time codes, where it is enrolled for them.
+    pub(super) verification: Option<Sealed>,
 }
 
 /// A suspension as it was ordered.
@@ -185,6 +188,10 @@ pub enum Transition {
     Suspended,
     /// Accepted again.
     Resumed,
+    /// Given a secret for one-time codes.
+    VerificationEnrolled,
+    /// Deprived of it.
+    VerificationRemoved,
 }
 
 impl Transition {
@@ -196,6 +203,8 @@ impl Transition {
             Self::Revoked,
             Self::Suspended,
             Self::Resumed,
+            Self::VerificationEnrolled,
+            Self::VerificationRemoved,
         ];
         all.into_iter()
             .find(|transition| transition.as_str() == word)
@@ -210,6 +219,8 @@ impl Transition {
             Self::Revoked => "revoked",
             Self::Suspended => "suspended",
             Self::Resumed => "resumed",
+            Self::VerificationEnrolled => "verification_enrolled",
+            Self::VerificationRemoved => "verification_removed",
         }
     }
 }

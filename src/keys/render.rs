@@ -78,6 +78,14 @@ pub(super) fn one(
         ),
         ("changed", time(record.changed_at_micros)),
         (
+            "verification",
+            if record.verification.is_some() {
+                "enrolled".into()
+            } else {
+                String::new()
+            },
+        ),
+        (
             "replaces",
             record.replaces.map(|id| id.to_string()).unwrap_or_default(),
         ),
@@ -211,6 +219,7 @@ fn object(record: &KeyRecord, now: Now) -> Value {
         "graphs": words(&terms.graphs),
         "networks": words(&terms.networks),
         "limits_exempt": terms.limits_exempt,
+        "verification_enrolled": record.verification.is_some(),
         "expires_at": terms.expires_at_micros.map(time),
         "rotating_until": record.rotating_until_micros.map(time),
         "suspension": suspension,

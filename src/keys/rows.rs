@@ -5,11 +5,12 @@ use std::str::FromStr;
 use rusqlite::{Connection, Row, named_params};
 
 use super::record::{KeyRecord, KeyTerms, Suspension};
+use super::verification::Sealed;
 use super::{KeysError, Result};
 use crate::policy::auth::{Digest, Environment, KeyId};
 
 /// The newest schema this version reads and writes.
-pub(super) const SCHEMA: i64 = 1;
+pub(super) const SCHEMA: i64 = 2;
 
 /// Times are microseconds since 1970. `sequence` is the number of the row's last change, over all
 /// rows: whoever remembers the highest one seen finds everything newer by it.
@@ -36,17 +37,21 @@ pub(super) const CREATE: &str = "
         suspended_until  INTEGER,
         suspended_reason TEXT,
         rotating_until   INTEGER,
-        replaces         TEXT
+        replaces         TEXT,
+        verification     BLOB
     ) STRICT;
     CREATE INDEX keys_by_slot ON keys (slot);
     CREATE INDEX keys_by_organization ON keys (organization_id, id);
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 ";
 
+/// What makes schema 2 of schema 1.
+pub(super) const FROM_1: &str = "ALTER TABLE keys ADD COLUMN verification BLOB";
+
 /// The columns in the order [`read`] takes them.
 pub(super) const COLUMNS: &str = "id, environment, digest, slot, sequence, organization_id, plan, \
     scopes, graphs, networks, industry, expires_at, name, created_by, limits_exempt, created_at, \
-    changed_at, revoked_at, suspended_until, suspended_reason, rotating_until, replaces";
+    changed_at, revoked_at, suspended_until, suspended_reason, rotating_until, replaces, verification";
 
 /// Writes a new row; the values stand in the order of the table's columns.
 pub(super) fn insert(db: &Connection, record: &KeyRecord) -> Result<()> {
@@ -55,7 +60,7 @@ pub(super) fn insert(db: &Connection, record: &KeyRecord) -> Result<()> {
         "INSERT INTO keys VALUES (:id, :environment, :digest, :slot, :sequence, \
          :organization_id, :plan, :scopes, :graphs, :networks, :industry, :expires_at, :name, \
          :created_by, :limits_exempt, :created_at, :changed_at, :revoked_at, :suspended_until, \
-         :suspended_reason, :rotating_until, :replaces)",
+         :suspended_reason, :rotating_until, :replaces, :verification)",
     )?
     .execute(named_params! {
         ":id": record.id.as_str(),
@@ -80,6 +85,7 @@ pub(super) fn insert(db: &Connection, record: &KeyRecord) -> Result<()> {
         ":suspended_reason": record.suspension.as_ref().map(|s| s.reason.as_str()),
         ":rotating_until": record.rotating_until_micros,
         ":replaces": record.replaces.as_ref().map(KeyId::as_str),
+        ":verification": record.verification.as_ref().map(Sealed::as_bytes),
     })?;
     Ok(())
 }
@@ -89,7 +95,7 @@ pub(super) fn update_state(db: &Connection, record: &KeyRecord) -> Result<()> {
     db.prepare_cached(
         "UPDATE keys SET sequence = :sequence, changed_at = :changed_at, revoked_at = :revoked_at, \
          suspended_until = :suspended_until, suspended_reason = :suspended_reason, \
-         rotating_until = :rotating_until WHERE id = :id",
+         rotating_until = :rotating_until, verification = :verification WHERE id = :id",
     )?
     .execute(named_params! {
         ":id": record.id.as_str(),
@@ -99,6 +105,7 @@ pub(super) fn update_state(db: &Connection, record: &KeyRecord) -> Result<()> {
         ":suspended_until": record.suspension.as_ref().and_then(|s| s.until_micros),
         ":suspended_reason": record.suspension.as_ref().map(|s| s.reason.as_str()),
         ":rotating_until": record.rotating_until_micros,
+        ":verification": record.verification.as_ref().map(Sealed::as_bytes),
     })?;
     Ok(())
 }
@@ -148,6 +155,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<KeyRecord> {
         }),
         rotating_until_micros: row.get(20)?,
         replaces: optional(row, 21).map_err(|()| damaged("replaces"))?,
+        verification: row.get::<_, Option<Vec<u8>>>(22)?.map(Sealed::from_stored),
     })
 }
 

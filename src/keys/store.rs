@@ -99,6 +99,7 @@ impl KeyStore {
             digest: change.digest(&secret),
             terms: new.terms,
             replaces: None,
+            verification: None,
         };
         let (record, created) = change.add(draft, &note)?;
         change.commit()?;
@@ -134,6 +135,10 @@ impl KeyStore {
         }
         let environment = old.environment.unwrap_or(Environment::Live);
         let (new_id, secret) = change.unused(|| Ok(mint(environment, &files::random()?)))?;
+        let verification = old.verification.as_ref();
+        let verification = verification
+            .map(|sealed| sealed.for_successor(change.pepper(), id, new_id))
+            .transpose()?;
         let draft = Draft {
             id: new_id,
             environment: Some(environment),
@@ -143,6 +148,7 @@ impl KeyStore {
                 ..old.terms.clone()
             },
             replaces: Some((id, old.index)),
+            verification,
         };
         old.rotating_until_micros = Some(now.plus(grace).unix_micros);
         let rotated = Note {
@@ -298,7 +304,7 @@ impl KeyStore {
         Change::begin(&mut self.db, &self.pepper, now)
     }
 
-    fn transition(
+    pub(super) fn transition(
         &mut self,
         id: KeyId,
         note: &Note<'_>,
@@ -318,7 +324,7 @@ impl KeyStore {
     }
 }
 
-fn note(transition: Transition, by: &str) -> Note<'_> {
+pub(super) fn note(transition: Transition, by: &str) -> Note<'_> {
     Note {
         transition,
         by,
@@ -346,6 +352,10 @@ fn ensure_schema(db: &mut Connection, pepper: &Pepper) -> Result<()> {
         )?;
         change.pragma_update(None, "user_version", rows::SCHEMA)?;
     }
+    if found == 1 {
+        change.execute_batch(rows::FROM_1)?;
+        change.pragma_update(None, "user_version", rows::SCHEMA)?;
+    }
     let mark = change.query_row(
         "SELECT value FROM meta WHERE name = 'pepper_mark'",
         [],
@@ -358,7 +368,7 @@ fn ensure_schema(db: &mut Connection, pepper: &Pepper) -> Result<()> {
     Ok(())
 }
 
-fn wrong_state(record: &KeyRecord, action: &'static str) -> KeysError {
+pub(super) fn wrong_state(record: &KeyRecord, action: &'static str) -> KeysError {
     KeysError::WrongState {
         id: record.id,
         action,

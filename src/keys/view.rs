@@ -18,6 +18,7 @@ use crate::now::Now;
 use crate::policy::auth::{
     AuthRefusal, Caller, Digest, KeyId, Pepper, ScopeSet, has_our_prefix, is_presentable, parse,
 };
+use crate::policy::totp::TotpSecret;
 
 /// Records read in one go.
 const BATCH_MAX: u32 = 4_096;
@@ -38,6 +39,7 @@ pub struct KeyView {
 struct Entry {
     digest: Digest,
     opaque: bool,
+    verification: Option<TotpSecret>,
     caller: Arc<Caller>,
 }
 
@@ -159,6 +161,12 @@ impl KeyView {
             .map(|entry| Arc::clone(&entry.caller))
     }
 
+    /// The secret of a key's one-time codes, where it is enrolled for them.
+    pub fn verification(&self, key_id: &str) -> Option<TotpSecret> {
+        let id: KeyId = key_id.parse().ok()?;
+        self.by_id.pin().get(&id)?.verification.clone()
+    }
+
     /// Keys accepted now, by plan; 0 for a plan whose keys are all over. Looks at every key: for a
     /// scrape, not for a request.
     pub fn active_by_plan(&self, now: Now) -> BTreeMap<Arc<str>, u64> {
@@ -196,6 +204,10 @@ impl KeyView {
             Entry {
                 digest: record.digest,
                 opaque,
+                verification: record
+                    .verification
+                    .as_ref()
+                    .and_then(|sealed| sealed.open(&self.pepper, record.id)),
                 caller,
             },
         );

@@ -7,6 +7,7 @@ use crate::policy::auth::AuthRefusal;
 use crate::policy::cypher::ComplexityClass;
 use crate::policy::hygiene::{PathRefusal, Violation};
 use crate::policy::limits::{Exceeded, LimitType};
+use crate::policy::totp::CodeRefusal;
 
 /// A request that is refused, or that could not be served.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub enum Refusal {
         /// When it ends.
         retry_after: Duration,
     },
+    /// A one-time code is demanded, and none that counts was presented.
+    Verification(CodeRefusal),
     /// The body is larger than any the gateway takes.
     BodyTooLarge {
         /// In bytes.
@@ -92,6 +95,7 @@ impl Refusal {
             Self::RouteRefused
             | Self::UpgradeRefused
             | Self::Suspended { .. }
+            | Self::Verification(_)
             | Self::QueryTooComplex { .. }
             | Self::Threat => 403,
             Self::RouteNotFound => 404,
@@ -124,6 +128,7 @@ impl Refusal {
             Self::Limited(exceeded) if exceeded.limit == LimitType::Address => "too-many-failures",
             Self::Limited(_) => "quota-exceeded",
             Self::Suspended { .. } => "key-suspended",
+            Self::Verification(_) => "verification-required",
             Self::BodyTooLarge { .. } => "body-too-large",
             Self::UninspectableBody { .. } => "body-over-inspection-limit",
             Self::Threat => "threat-blocked",
@@ -159,6 +164,7 @@ impl Refusal {
             )
             .into(),
             Self::Suspended { .. } => "The API key is suspended.".into(),
+            Self::Verification(refusal) => refusal.detail().into(),
             Self::BodyTooLarge { max } => format!("The body is larger than {max} bytes.").into(),
             Self::UninspectableBody { max } => {
                 format!("The body is larger than the {max} bytes that are inspected here.").into()
@@ -184,7 +190,8 @@ impl Refusal {
     /// When it makes sense to ask again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Suspended { retry_after } => Some(*retry_after),
+            Self::Suspended { retry_after }
+            | Self::Verification(CodeRefusal::Locked { retry_after }) => Some(*retry_after),
             Self::Limited(exceeded) => Some(exceeded.retry_after),
             Self::InspectionBusy | Self::AuditUnavailable | Self::UpstreamUnavailable => {
                 Some(Duration::from_secs(1))

@@ -119,6 +119,36 @@ pub enum Presented {
     },
 }
 
+/// Why a request of a key of which a code is demanded is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeRefusal {
+    /// None was presented.
+    Missing,
+    /// The key has no authenticator.
+    NotEnrolled,
+    /// A wrong one was presented, or one that was used.
+    Wrong,
+    /// None is looked at for now.
+    Locked {
+        /// When one is again.
+        retry_after: Duration,
+    },
+}
+
+impl CodeRefusal {
+    /// One sentence for the caller.
+    pub fn detail(self) -> &'static str {
+        match self {
+            Self::Missing => "A one-time code is required in X-RG-Verification.",
+            Self::NotEnrolled => {
+                "A one-time code is required, and the API key is not enrolled for codes."
+            }
+            Self::Wrong => "The one-time code is wrong, or was used before.",
+            Self::Locked { .. } => "Too many one-time codes were wrong.",
+        }
+    }
+}
+
 /// What is remembered of the codes of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Codes {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use uuid::Uuid;
 
 use super::body::HeldBody;
@@ -59,6 +60,8 @@ pub(crate) struct RequestContext {
     pub(super) path: Option<Arc<str>>,
     /// Who asks.
     pub(super) caller: Option<Arc<Caller>>,
+    /// The one-time code that was presented, taken out of the request before anything looks at it.
+    pub(super) code: Option<HeaderValue>,
     /// How the caller stands: its penalties.
     pub(super) standing: Standing,
     /// The last change of penalties by this request; its answer waits for it to be on disk.
@@ -121,6 +124,7 @@ impl RequestContext {
             graph_id: None,
             path: None,
             caller: None,
+            code: None,
             standing: Standing::default(),
             unwritten: None,
             lease: None,

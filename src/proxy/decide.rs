@@ -37,6 +37,7 @@ pub(super) async fn decide(
     ctx: &mut RequestContext,
 ) -> Result<Permit, Refusal> {
     identify_client(session, ctx);
+    ctx.code = mitigate::take_code(session);
     let fields_max = ctx.snapshot.config.protocol.header_count_max;
     hygiene::check_fields(&session.req_header().headers, fields_max, &KEY_FIELDS)
         .map_err(Refusal::Protocol)?;
@@ -366,11 +367,13 @@ pub(super) fn judge(
     let verdict = inspection.verdict;
     let admitted = weigh::admit_query(ctx, &inspection);
     mitigate::lay(app, ctx, &inspection, address(ctx));
+    let verified = mitigate::verify_after(app, ctx, &inspection, address(ctx));
     ctx.inspection = Some(inspection);
     if verdict == Verdict::Block {
         return Err(Refusal::Threat);
     }
     admitted?;
+    verified?;
     match refused_as {
         Some(unreadable) if !body.is_empty() => Err(Refusal::Unreadable {
             status: unreadable.status,

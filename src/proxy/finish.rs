@@ -263,6 +263,7 @@ fn event_type(ctx: &RequestContext, data: bool) -> EventType {
             | Refusal::Suspended { .. }
             | Refusal::QueryTooComplex { .. },
         ) => EventType::Authorization,
+        Some(Refusal::Verification(_)) => EventType::Authentication,
         Some(Refusal::Threat | Refusal::Protocol(_) | Refusal::Path(_)) => EventType::SecurityEvent,
         None if data => EventType::DataAccess,
         _ => EventType::ApiRequest,

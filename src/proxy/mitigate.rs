@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::HeaderName;
 use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue};
 use pingora::proxy::Session;
 use serde_json::{Value, json};
 
@@ -14,10 +14,13 @@ use crate::hex;
 use crate::policy::auth::Caller;
 use crate::policy::penalty::Effect;
 use crate::policy::refusal::Refusal;
-use crate::policy::threat::{Inspection, Mode};
+use crate::policy::threat::{Inspection, Mitigation, Mode};
+use crate::policy::totp::{CodeRefusal, Presented};
 use crate::state::penalties::upkeep::Record;
 use crate::state::penalties::{Cause, Laid, events};
 
+/// Where a one-time code is presented.
+static X_RG_VERIFICATION: HeaderName = HeaderName::from_static("x-rg-verification");
 /// Rules named as the cause of a penalty at most.
 const RULES_MAX: usize = 8;
 /// Names of header fields, and of query parameters, in the event of a monitored key.
@@ -38,11 +41,92 @@ pub(super) fn admit(
         ctx.trace.sampled = true;
     }
     ctx.standing = standing;
-    match standing.suspended_until_micros {
-        Some(until) => Err(Refusal::Suspended {
+    if let Some(until) = standing.suspended_until_micros {
+        return Err(Refusal::Suspended {
             retry_after: left(until, ctx),
-        }),
-        None => Ok(()),
+        });
+    }
+    if standing.demands_code {
+        verify(app, ctx, caller, address)?;
+    }
+    Ok(())
+}
+
+/// Takes the one-time code out of the request, so that no rule, no log and no upstream sees it.
+pub(super) fn take_code(session: &mut Session) -> Option<HeaderValue> {
+    let request = session.req_header_mut();
+    // Removing is dearer than looking, and hardly any request has one.
+    request
+        .headers
+        .contains_key(&X_RG_VERIFICATION)
+        .then_some(())?;
+    request.remove_header(&X_RG_VERIFICATION)
+}
+
+/// Demands a code for the very request whose verdict asks for one, unless one has cleared the key already.
+pub(super) fn verify_after(
+    app: &App,
+    ctx: &mut RequestContext,
+    inspection: &Inspection,
+    address: IpAddr,
+) -> Result<(), Refusal> {
+    if !inspection
+        .mitigations
+        .has(Mitigation::AdditionalVerification)
+    {
+        return Ok(());
+    }
+    let Some(caller) = ctx.caller.clone() else {
+        return Ok(());
+    };
+    let terms = &ctx.snapshot.config.penalties;
+    let standing = app.penalties.standing(&caller, address, terms, ctx.now);
+    if standing.demands_code {
+        verify(app, ctx, &caller, address)
+    } else {
+        Ok(())
+    }
+}
+
+fn verify(
+    app: &App,
+    ctx: &mut RequestContext,
+    caller: &Caller,
+    address: IpAddr,
+) -> Result<(), Refusal> {
+    let refused = |why| Err(Refusal::Verification(why));
+    let Some(secret) = app.keys.verification(&caller.key_id) else {
+        return refused(CodeRefusal::NotEnrolled);
+    };
+    let Some(code) = ctx.code.take() else {
+        return refused(CodeRefusal::Missing);
+    };
+    let terms = &ctx.snapshot.config.penalties;
+    let presented = (&secret, code.as_bytes());
+    let (presented, version) = app
+        .penalties
+        .present(caller, address, presented, terms, ctx.now);
+    ctx.unwritten = ctx.unwritten.max(Some(version));
+    match presented {
+        Presented::Accepted => {
+            app.metrics.verification_code("accepted");
+            let record = Record {
+                audit: &app.audit,
+                metrics: &app.metrics,
+            };
+            record.append(&events::verified(caller, address, ctx.id, ctx.now));
+            Ok(())
+        }
+        Presented::Wrong => {
+            app.metrics.verification_code("wrong");
+            refused(CodeRefusal::Wrong)
+        }
+        Presented::Locked { until_micros } => {
+            app.metrics.verification_code("locked");
+            refused(CodeRefusal::Locked {
+                retry_after: left(until_micros, ctx),
+            })
+        }
     }
 }
 

@@ -28,5 +28,6 @@ mod timeouts;
 mod tls;
 mod transparency;
 mod upstream_faults;
+mod verification;
 mod vocabulary;
 mod websocket;

@@ -180,6 +180,23 @@ fn another_pepper_or_a_later_schema_is_refused() {
 }
 
 #[test]
+fn a_store_of_the_first_schema_is_brought_up_to_date() {
+    let (folder, mut store) = store();
+    let key = create(&mut store, "acme");
+    drop(store);
+    let db = rusqlite::Connection::open(folder.path().join("keys.db")).unwrap();
+    db.execute_batch("ALTER TABLE keys DROP COLUMN verification; PRAGMA user_version = 1")
+        .unwrap();
+    drop(db);
+    let mut store = KeyStore::open(folder.path()).unwrap();
+    let id = key.record.id;
+    assert_eq!(store.show(id).unwrap(), key.record);
+    store.enrol_verification(id, false, "ada", NOON).unwrap();
+    drop(store);
+    assert!(KeyStore::open(folder.path()).is_ok());
+}
+
+#[test]
 fn many_processes_open_and_change_one_store_at_once() {
     let folder = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {

@@ -19,6 +19,11 @@ impl Pepper {
         Self(bytes)
     }
 
+    /// A key for another purpose, which tells nothing of the pepper (BLAKE3, key derivation mode).
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        blake3::derive_key(purpose, &self.0)
+    }
+
     /// A digest by which a store recognises its own pepper without keeping it.
     pub fn mark(&self) -> Digest {
         Digest::of(self, b"rocketgraph gateway pepper mark")

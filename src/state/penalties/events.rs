@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Change, Entry};
 use crate::audit::{AuditEvent, EventType, Severity, Source};
 use crate::now::Now;
+use crate::policy::auth::Caller;
 use crate::policy::penalty::Effect;
 use crate::random::time_ordered_id;
 
@@ -27,6 +29,25 @@ pub fn laid(change: &Change, address: IpAddr, now: Now) -> Option<AuditEvent<'st
             now,
         )
     })
+}
+
+/// A right one-time code was presented with the request of this event.
+pub fn verified(caller: &Caller, address: IpAddr, event_id: Uuid, now: Now) -> AuditEvent<'static> {
+    let details = json!({"event_id": event_id.to_string()});
+    let (what, severity) = ("verification.accepted", Severity::Info);
+    AuditEvent {
+        event_type: EventType::Authentication,
+        source_ip: Source::Address(address),
+        organization_id: Some(caller.organization_id.to_string().into()),
+        api_key_id: Some(caller.key_id.to_string().into()),
+        ..AuditEvent::system(
+            time_ordered_id(now),
+            now.unix_micros,
+            severity,
+            what,
+            details,
+        )
+    }
 }
 
 /// A penalty has ended by itself.
