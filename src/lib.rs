@@ -9,6 +9,7 @@
 //! | `proxy` | a request's phases; the only code that knows Pingora |
 //! | [`policy`] | pure decisions: hygiene, route, caller, limits, threats |
 //! | [`keys`] | who the callers are: the key store and its view |
+//! | [`recording`], `replay` | inspected requests kept, and judged again |
 //! | `rules` | the threat rules as the process holds them |
 //! | [`state`] | what outlives a request: penalties, failures, held bytes |
 //! | [`geoip`] | where addresses are, for events |
@@ -37,6 +38,8 @@ pub mod now;
 pub mod policy;
 mod proxy;
 pub mod random;
+pub mod recording;
+mod replay;
 mod rules;
 pub mod serve;
 pub mod shipped;

@@ -3,7 +3,13 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::audit::{Page, Search, SearchError};
+use crate::audit::{Page, Search, SearchError, timestamp};
+use crate::policy::threat::BLOCK_FROM;
+
+/// How long a proposed exclusion holds: ninety days.
+const EXCLUDED_FOR_MICROS: i64 = 90 * 86_400_000_000;
+/// Characters of a field that a proposed exclusion names.
+const FIELD_CHARS_MAX: usize = 200;
 
 /// Why a request was decided as it was.
 #[derive(Debug, Serialize)]
@@ -42,13 +48,14 @@ pub fn explain(
         if let Some(event) = page.events.first() {
             let event: Value =
                 serde_json::from_str(event.get()).map_err(|error| error.to_string())?;
-            return Ok(Some(story(event)));
+            return Ok(Some(tell(event)));
         }
     }
     Ok(None)
 }
 
-fn story(event: Value) -> Explanation {
+/// Tells the story of an audit event.
+pub fn tell(event: Value) -> Explanation {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
     let status = event
         .get("status_code")
@@ -78,8 +85,7 @@ fn story(event: Value) -> Explanation {
             text("endpoint")
         ),
     };
-    let indicators = event.get("indicators").and_then(Value::as_array);
-    let findings: Vec<Value> = indicators.into_iter().flatten().map(finding).collect();
+    let findings = findings(&event);
     Explanation {
         summary,
         would_have_passed: would_have_passed(text("refusal_code"), &findings),
@@ -88,7 +94,72 @@ fn story(event: Value) -> Explanation {
     }
 }
 
-fn finding(indicator: &Value) -> Value {
+fn findings(event: &Value) -> Vec<Value> {
+    let indicators = event.get("indicators").and_then(Value::as_array);
+    let indicators = indicators.map(Vec::as_slice).unwrap_or_default();
+    let finding = |indicator| finding(indicator, indicators, event);
+    indicators.iter().map(finding).collect()
+}
+
+fn number(indicator: &Value, name: &str) -> f64 {
+    indicator.get(name).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
+/// How much of the score of its category in its value a finding makes up, in hundredths.
+fn share(indicator: &Value, all: &[Value]) -> f64 {
+    // Confidences combine as 1 - (1 - a)(1 - b)…, so their parts add up as logarithms.
+    let part = |found: &Value| -(1.0 - number(found, "confidence").min(0.999)).ln();
+    let score = number(indicator, "score");
+    let same = |name: &str, other: &Value| indicator.get(name) == other.get(name);
+    let whole: f64 = all
+        .iter()
+        .filter(|other| same("field", other) && same("score", other) && same("mode", other))
+        .map(part)
+        .sum();
+    if score > 0.0 && whole > 0.0 {
+        (part(indicator) / whole * 100.0).round()
+    } else {
+        0.0
+    }
+}
+
+/// What to paste into the configuration so that this finding no longer counts.
+fn exclusion(indicator: &Value, event: &Value) -> String {
+    let text = |of: &Value, name: &str| {
+        of.get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let at = timestamp::parse(&text(event, "timestamp")).unwrap_or(0);
+    let until = timestamp::text(at.saturating_add(EXCLUDED_FOR_MICROS));
+    let until = String::from_utf8_lossy(until.get(..10).unwrap_or_default()).into_owned();
+    let quoted = |text: String| Value::from(text).to_string();
+    let field: String = text(indicator, "field")
+        .chars()
+        .take(FIELD_CHARS_MAX)
+        .collect();
+    let mut lines = vec![
+        "rules:".to_owned(),
+        "  exclusions:".to_owned(),
+        format!("    - rule: {}", text(indicator, "rule")),
+    ];
+    let route = text(event, "route");
+    if !route.is_empty() {
+        lines.push(format!("      route: {route}"));
+    }
+    lines.push(format!("      field: {}", quoted(field)));
+    let key = text(event, "api_key_id");
+    if !key.is_empty() {
+        lines.push(format!("      # key: {key}"));
+    }
+    lines.push("      owner: who answers for it".to_owned());
+    lines.push("      reason: why it is right".to_owned());
+    lines.push(format!("      expires: {until}"));
+    lines.join("\n")
+}
+
+fn finding(indicator: &Value, all: &[Value], event: &Value) -> Value {
     let text = |name: &str| {
         indicator
             .get(name)
@@ -103,7 +174,11 @@ fn finding(indicator: &Value) -> Value {
         "evidence": text("excerpt"),
         "confidence": indicator.get("confidence"),
         "description": text("description"),
-        "exclude_with": format!("rules.disabled: [{}]", text("rule")),
+        "score": number(indicator, "score"),
+        "blocks_from": BLOCK_FROM,
+        "share_percent": share(indicator, all),
+        "mitigations": indicator.get("mitigations"),
+        "exclude_with": exclusion(indicator, event),
     })
 }
 
@@ -117,9 +192,10 @@ fn would_have_passed(code: &str, findings: &[Value]) -> Option<String> {
                 .filter(|finding| finding.get("mode").and_then(Value::as_str) == Some("enforce"))
                 .filter_map(|finding| finding.get("field").and_then(Value::as_str))
                 .collect();
+            fields.sort_unstable();
             fields.dedup();
             format!(
-                "the same request without the flagged content in {}",
+                "the same request without the flagged content in {}, or with an exclusion of what was found",
                 fields.join(", ")
             )
         }
@@ -128,6 +204,10 @@ fn would_have_passed(code: &str, findings: &[Value]) -> Option<String> {
         }
         "quota-exceeded" => "the same request after Retry-After, or under a larger plan".to_owned(),
         "scope-missing" => "the same request by a key that has the scope".to_owned(),
+        "query-too-complex" => {
+            "a query of a lower complexity class, or a plan or scope that allows this one"
+                .to_owned()
+        }
         "route-not-found" => "a path that a route of the configuration matches".to_owned(),
         other => format!("a request without the cause named by {other}"),
     };

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::config;
-pub use explain::explain;
+pub use explain::{Explanation, explain, tell};
 pub use search::{SearchParameters, search_of};
 
 /// Serves the admin API until the shutdown.

@@ -3,7 +3,9 @@
 mod audit;
 mod check;
 mod demo;
+mod explain;
 mod penalties;
+mod replay;
 mod rules;
 
 use std::io::Write;

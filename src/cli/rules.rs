@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::explain::Explain;
+use super::replay::Replay;
 use super::{CliError, Outcome};
 use crate::app;
 use crate::policy::threat::Engine;
@@ -22,11 +24,17 @@ pub(super) enum RulesCommand {
         #[arg(long, default_value = "./rules")]
         dir: PathBuf,
     },
+    Explain(Explain),
+    Replay(Replay),
 }
 
 impl RulesCommand {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<Outcome, CliError> {
-        let (Self::Test { dir } | Self::List { dir }) = self;
+        let dir = match self {
+            Self::Explain(explain) => return explain.run(out),
+            Self::Replay(replay) => return replay.run(out),
+            Self::Test { dir } | Self::List { dir } => dir,
+        };
         let files = app::rule_files(dir).map_err(CliError::Configuration)?;
         let engine = Engine::compile(&files, &[]).map_err(CliError::Configuration)?;
         match self {
@@ -39,7 +47,7 @@ impl RulesCommand {
                     report.run
                 )?;
             }
-            Self::List { .. } => {
+            Self::List { .. } | Self::Explain(_) | Self::Replay(_) => {
                 for rule in engine.rules() {
                     writeln!(
                         out,

@@ -46,10 +46,7 @@ impl Gateway {
         let folder = TempDir::new().expect("a temporary folder");
         write_file(folder.path(), &setup.file);
         for (name, content) in &setup.files {
-            let path = folder.path().join(name);
-            let parent = path.parent().expect("a file in the folder");
-            std::fs::create_dir_all(parent).expect("a writable folder");
-            std::fs::write(path, content).expect("a writable folder");
+            write_beside(folder.path(), name, content.as_ref());
         }
         let create = |key: &NewKey| key.create(folder.path());
         let keys = setup.keys.iter().map(create).collect();
@@ -202,7 +199,7 @@ impl Gateway {
 
     /// Writes a file into the gateway's folder.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        std::fs::write(self.folder.path().join(name), content).expect("a writable folder");
+        write_beside(self.folder.path(), name, content.as_ref());
     }
 
     /// Every file the gateway stores, with its path.
@@ -289,6 +286,14 @@ fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         }
     }
     files
+}
+
+/// Writes a file below a folder, and the folders between.
+fn write_beside(folder: &Path, name: &str, content: &[u8]) {
+    let path = folder.join(name);
+    let parent = path.parent().expect("a folder");
+    std::fs::create_dir_all(parent).expect("a writable folder");
+    std::fs::write(path, content).expect("a writable folder");
 }
 
 fn write_file(folder: &Path, file: &Value) {
