@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start:  configuration -> rules -> keys -> audit log -> listeners bound -> admin -> workers -> ready
-//! stop:   not ready -> drain delay -> listeners closed -> requests end -> audit log -> spans -> exit
+//! stop:   not ready -> drain delay -> listeners closed -> requests end -> sinks -> audit log -> spans -> exit
 //! ```
 
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 
 use crate::audit::Log;
 use crate::config::{self, Config};
+use crate::delivery::Sinks;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::geoip::{self, GeoIp};
 use crate::keys::{KeyStore, KeyView, Refreshed};
@@ -87,6 +88,8 @@ pub struct App {
     pub audit: Log,
     /// Where clients are.
     pub geoip: GeoIp,
+    /// Where its events are delivered.
+    pub sinks: Sinks,
     /// Every metric family.
     pub metrics: Metrics,
     /// Which requests leave a span.
@@ -270,6 +273,7 @@ pub(crate) struct Parts {
     pub(crate) keys: KeyView,
     pub(crate) penalties: Penalties,
     pub(crate) audit: Log,
+    pub(crate) sinks: Sinks,
     pub(crate) metrics: Metrics,
     pub(crate) sampler: Sampler,
     pub(crate) spans: Option<SpanExporter>,
@@ -301,6 +305,7 @@ impl App {
             penalties: parts.penalties,
             audit: parts.audit,
             geoip: GeoIp::default(),
+            sinks: parts.sinks,
             metrics: parts.metrics,
             sampler: parts.sampler,
             spans: parts.spans,
@@ -353,6 +358,7 @@ impl App {
             Ok(snapshot) => {
                 let before = self.snapshot.swap(snapshot.clone());
                 self.forget_health(&before);
+                self.start_sinks();
                 self.metrics.config_loaded(&snapshot.hash);
                 geoip::renew(self);
                 log_expired(&snapshot.engine, Now::read());
@@ -367,6 +373,12 @@ impl App {
                 .map_err(Vec::as_slice),
         );
         result
+    }
+
+    /// Makes the sinks of the snapshot those that run.
+    pub(crate) fn start_sinks(&self) {
+        let wanted = &self.snapshot.load().config.audit.sinks;
+        self.sinks.apply(wanted, &self.metrics);
     }
 
     /// Health of endpoints that may have left the configuration; those that stay are stated anew.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::app::{self, App, Parts, Snapshot};
 use crate::audit::{self, Log, LogOptions};
 use crate::config::{self, Config};
+use crate::delivery::Sinks;
 use crate::diagnostic::Diagnostic;
 use crate::keys::{KeyStore, KeyView};
 use crate::listen::{self, Bound};
@@ -33,6 +34,8 @@ const KEYS_REFRESH: Duration = Duration::from_secs(1);
 const GAUGES_REFRESH: Duration = Duration::from_secs(5);
 /// How often the end of the last requests is looked for.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
+/// How long sinks may take to deliver the rest of the log at the end.
+const SINKS_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long spans may take to leave at the end.
 const SPANS_FLUSH_MAX: Duration = Duration::from_secs(3);
 /// Spans a second beyond the sampled share: of callers who ask, and of failures.
@@ -99,6 +102,8 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         Penalties::open(&config.data_dir).map_err(|error| start_error("penalties")(&error))?;
     let (log, recovery) =
         Log::open(&log_options(config)).map_err(|error| start_error("audit log")(&error))?;
+    let sinks =
+        Sinks::new(&log, &config.data_dir).map_err(|error| start_error("audit sinks")(&error))?;
     let bound = config
         .listeners
         .iter()
@@ -123,6 +128,7 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
         sampler,
         spans,
         audit: log,
+        sinks,
         snapshot,
     });
     app.adopt_certificates(
@@ -135,6 +141,7 @@ pub fn start(config_path: &Path) -> Result<Started, ServeError> {
     app.metrics.config_loaded(&app.snapshot().hash);
     notes::started(&app, &recovery);
     geoip::renew(&app);
+    app.start_sinks();
     Ok(Started {
         app,
         runtime,
@@ -314,12 +321,21 @@ impl Started {
     fn finish(self) {
         self.app.penalties.close();
         notes::stopped(&self.app.audit);
+        self.runtime.block_on(all_synced(&self.app.audit));
+        self.app.sinks.drain(SINKS_DRAIN_MAX);
         self.app.audit.close();
         if let Some(spans) = &self.app.spans {
             self.runtime.block_on(spans.shutdown(SPANS_FLUSH_MAX));
         }
         self.runtime.shutdown_timeout(Duration::from_millis(200));
     }
+}
+
+/// Waits until sinks may have all of the log; a disk that fails is not waited for.
+async fn all_synced(log: &Log) {
+    let last = audit::Position(log.stats().last_sequence);
+    // Either way the log is closed next, which syncs once more.
+    drop(tokio::time::timeout(SINKS_DRAIN_MAX, log.synced(last)).await);
 }
 
 fn work(listeners: Vec<Bound>, app: &Arc<App>, stopped: &watch::Receiver<bool>) {
@@ -390,6 +406,7 @@ pub(crate) fn read_gauges(app: &App) {
     app.metrics.audit_log_bytes(app.audit.stats().bytes);
     app.count_active_keys();
     upkeep::count(&app.penalties, &app.metrics, Now::read());
+    app.sinks.read_gauges(Now::read());
     for cluster in &app.snapshot().clusters {
         for (endpoint, healthy) in cluster.health() {
             app.metrics

@@ -28,7 +28,8 @@ pub use event::{
 };
 pub use event_id::EventIds;
 pub use log::{
-    AppendError, Durability, Log, LogOptions, LogStats, OpenError, Position, Recovery, WhenFull,
+    AppendError, Durability, Followed, FollowedEvent, Follower, Log, LogOptions, LogStats, Lost,
+    OpenError, Position, Recovery, WhenFull,
 };
 pub use read::{ReadAll, ReadError, read_all};
 pub use search::{Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};

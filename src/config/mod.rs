@@ -22,6 +22,7 @@ mod placed;
 mod rules;
 mod schema;
 mod shape;
+mod sinks;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -42,6 +43,9 @@ pub use self::model::{
     TracesSettings, UpstreamTls, WhenFull,
 };
 pub use self::rules::{ComplexitySettings, RulesSettings};
+pub use self::sinks::{
+    FileSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, StartAt, TlsClient,
+};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::now::Now;
 

@@ -18,6 +18,7 @@ use super::body_path::BodyPath;
 use super::enrichment::{GeoIpSettings, GraphClassification};
 use super::file::FileShape;
 use super::rules::{ComplexitySettings, RulesSettings};
+use super::sinks::SinkSettings;
 use crate::policy::penalty::Terms;
 use crate::policy::route::{PathTemplate, Router};
 
@@ -372,6 +373,8 @@ pub struct AuditSettings {
     pub when_full: WhenFull,
     /// How sensitive the data of graphs is.
     pub graphs: Vec<GraphClassification>,
+    /// Where its events are delivered, names unique.
+    pub sinks: Vec<SinkSettings>,
 }
 
 /// When an audit event counts as kept.

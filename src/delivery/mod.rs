@@ -12,11 +12,25 @@
 //!
 //! It does not choose what is recorded, and it does not change events: a sink gets the log's own JSON.
 
+mod backoff;
+mod cursor;
+mod dead_letters;
+mod net;
+mod outstanding;
+mod sinks;
+#[cfg(test)]
+mod tests;
+mod worker;
+mod workers;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
+
+pub use self::workers::Sinks;
+use crate::config::SinkSettings;
 
 /// What a sink returns for a batch on its way.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,4 +86,24 @@ pub enum Delivery {
 pub trait Sink: Send {
     /// Offers a batch: at least one event, in the log's order, within the sink's configured count and bytes.
     fn deliver<'a>(&'a mut self, batch: &'a [Record]) -> BoxFuture<'a, Delivery>;
+}
+
+/// What bounds a batch.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    events_max: usize,
+    bytes_max: usize,
+    linger: Duration,
+    timeout: Duration,
+}
+
+impl Limits {
+    fn of(settings: &SinkSettings) -> Self {
+        Self {
+            events_max: settings.batch_events_max,
+            bytes_max: settings.batch_bytes_max,
+            linger: settings.linger,
+            timeout: settings.timeout,
+        }
+    }
 }

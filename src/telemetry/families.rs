@@ -175,10 +175,10 @@ families! {
         ["method", "endpoint"], open ["method"], 213,
         "Time from the request head to the last byte of the answer";
     HTTP_REQUEST_SIZE: "rg_http_request_size_bytes", Kind::Histogram(&BODY_BYTES),
-        ["method", "endpoint"], open ["method"], 115,
+        ["method", "endpoint"], open ["method"], 108,
         "Request body bytes received";
     HTTP_RESPONSE_SIZE: "rg_http_response_size_bytes", Kind::Histogram(&BODY_BYTES),
-        ["method", "endpoint"], open ["method"], 115,
+        ["method", "endpoint"], open ["method"], 108,
         "Response body bytes sent";
     ACTIVE_API_KEYS: "rg_active_api_keys_total", Kind::Gauge,
         ["plan_type"], open [], 4,
@@ -259,6 +259,21 @@ families! {
     GEOIP_BUILD: "rg_geoip_build_seconds", Kind::Gauge,
         [], open [], 1,
         "When the GeoIP database that answers was made, in seconds since 1970; 0 without one";
+    SINK_EVENTS: "rg_audit_sink_events_total", Kind::Counter,
+        ["sink", "outcome"], open [], 13,
+        "Audit events settled by a sink: delivered, rejected into its dead letters, or lost to it before it took them";
+    SINK_RETRIES: "rg_audit_sink_retries_total", Kind::Counter,
+        ["sink"], open [], 5,
+        "Offers a sink did not take in full, so that they were or will be repeated";
+    SINK_UP: "rg_audit_sink_up", Kind::Gauge,
+        ["sink"], open [], 5,
+        "1 while a sink takes events, 0 since its last offer failed";
+    SINK_LAG_EVENTS: "rg_audit_sink_lag_events", Kind::Gauge,
+        ["sink"], open [], 5,
+        "Audit events in the log that a sink has not settled";
+    SINK_LAG_SECONDS: "rg_audit_sink_lag_seconds", Kind::Gauge,
+        ["sink"], open [], 5,
+        "Age of the oldest event a sink is being offered";
     CONFIG_RELOADS: "rg_config_reloads_total", Kind::Counter,
         ["result"], open [], 2,
         "Reloads of the configuration";

@@ -10,5 +10,6 @@ pub mod metrics;
 mod process;
 mod requests;
 mod series;
+mod sinks;
 pub mod spans;
 pub mod trace;

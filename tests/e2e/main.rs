@@ -25,6 +25,7 @@ mod limits;
 mod penalties;
 mod protocol;
 mod replay;
+mod sinks;
 mod telemetry;
 mod timeouts;
 mod tls;

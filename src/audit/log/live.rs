@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::follow::Reach;
 use super::format::PAYLOAD_BYTES_MAX;
 use super::options::{Durability, LogOptions};
 use super::recover::recover;
@@ -243,6 +244,29 @@ impl Log {
             state.writer.views()
         };
         tail_segments(&*shared.storage, &segments, after, events_max)
+    }
+
+    /// What a reader that follows the log may read now.
+    pub(super) fn reach(&self) -> Reach {
+        let state = self.owner.shared.lock();
+        Reach {
+            storage: self.owner.shared.storage.clone(),
+            segments: state.writer.spans(),
+            synced: state.writer.synced_sequence(),
+        }
+    }
+
+    /// The identity of this log, the same in all of its files and over all of its life.
+    pub fn id(&self) -> [u8; 16] {
+        self.owner.shared.lock().writer.id()
+    }
+
+    /// Completes when the log is synced beyond a position, or was closed.
+    pub async fn grown(&self, beyond: Position) {
+        let mut synced = self.owner.shared.synced.subscribe();
+        let grown = |synced: &Synced| synced.sequence > beyond.0 || synced.closed;
+        // An error would mean that the log is gone, which its owner here rules out.
+        drop(synced.wait_for(grown).await);
     }
 
     /// The figures of this moment.

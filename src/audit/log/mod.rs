@@ -79,6 +79,7 @@
 //! The segments are also the store that is searched. A sealed segment has an index file with one summary per block
 //! of 256 events; the summaries of the segment being written are in memory. See [`search`](crate::audit::search).
 
+mod follow;
 pub(crate) mod format;
 pub(crate) mod frames;
 mod live;
@@ -96,6 +97,7 @@ mod model;
 #[cfg(test)]
 mod simulated;
 
+pub use follow::{Followed, FollowedEvent, Follower, Lost};
 pub use format::{Chain, FormatError};
 pub use live::Log;
 pub use options::{Durability, LogOptions, WhenFull};

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES};
+use super::follow::Span;
+use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES, LogId};
 use super::segments::{CHECKPOINT_FILE, RESERVE_FILE, index_name, segment_name};
 use super::storage::{Storage, StorageFile, read_whole};
 use super::summary::{Blocks, encode_index};
@@ -333,6 +334,27 @@ impl Writer {
     /// The last event a power cut cannot take.
     pub(crate) fn synced_sequence(&self) -> u64 {
         self.synced.sequence
+    }
+
+    /// The identity of the log.
+    pub(crate) fn id(&self) -> LogId {
+        self.log_id
+    }
+
+    /// Which events stand in which segment, oldest first; segments of no event are left out.
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        let sealed = self.sealed.iter().map(|sealed| Span {
+            ordinal: sealed.ordinal,
+            first: sealed.first,
+            end: sealed.end,
+        });
+        let active = Span {
+            ordinal: self.active.ordinal,
+            first: self.active.first,
+            end: u64::MAX,
+        };
+        let spans = sealed.chain([active]);
+        spans.filter(|span| span.first < span.end).collect()
     }
 
     /// All segments as a search sees them, oldest first.

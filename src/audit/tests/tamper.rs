@@ -22,7 +22,7 @@ enum Tampering {
     Truncate,
 }
 
-fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
+pub(super) fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
     Frames::new(bytes, HEADER_BYTES)
         .filter_map(|step| match step {
             Step::Frame { offset, frame } => Some((offset, offset + frame.size())),

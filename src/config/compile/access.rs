@@ -104,7 +104,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn private_key(&mut self, file: &Placed<String>) -> Option<PrivateKeyDer<'static>> {
+    pub(super) fn private_key(&mut self, file: &Placed<String>) -> Option<PrivateKeyDer<'static>> {
         let pem = self.file(file, PEM_BYTES_MAX)?;
         let key = PrivateKeyDer::from_pem_slice(&pem).ok();
         if key.is_none() {
@@ -115,7 +115,7 @@ impl Compiler<'_> {
     }
 
     /// What a file named in the configuration holds.
-    fn file(&mut self, name: &Placed<String>, bytes_max: usize) -> Option<Vec<u8>> {
+    pub(super) fn file(&mut self, name: &Placed<String>, bytes_max: usize) -> Option<Vec<u8>> {
         if is_missing(name) {
             return None;
         }

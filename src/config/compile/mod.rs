@@ -8,6 +8,7 @@ mod enrichment;
 mod penalties;
 mod routes;
 mod rules;
+mod sinks;
 mod text;
 mod upstreams;
 
@@ -221,6 +222,7 @@ impl Compiler<'_> {
             total_bytes_max: total.value,
             when_full: shape.when_full.value,
             graphs: self.graphs(&shape.graphs.value)?,
+            sinks: self.sinks(&shape.sinks.value)?,
         })
     }
 

@@ -66,6 +66,16 @@ pub(super) fn host(text: &str) -> Result<Arc<str>, &'static str> {
     }
 }
 
+/// A host name or IP address, and a port.
+pub(super) fn host_and_port(text: &str) -> Result<(Arc<str>, u16), &'static str> {
+    let must = "must be a host and a port such as siem.example:6514 or [::1]:6514";
+    let (name, port) = text.rsplit_once(':').ok_or(must)?;
+    let name = host(name).map_err(|_| must)?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or(must)?;
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    Ok((bare.into(), port))
+}
+
 /// A network in CIDR notation.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -220,6 +230,29 @@ mod tests {
                 network(text).map(|network| network.to_string()),
                 Ok(text.to_owned())
             );
+        }
+    }
+
+    #[test]
+    fn a_host_and_port_may_be_a_name_or_an_address() {
+        for (text, name, port) in [
+            ("siem.example:6514", "siem.example", 6514),
+            ("127.0.0.1:1", "127.0.0.1", 1),
+            ("[::1]:65535", "::1", 65535),
+        ] {
+            assert_eq!(host_and_port(text), Ok((name.into(), port)));
+        }
+        for text in [
+            "siem",
+            ":1",
+            "siem:",
+            "siem:0",
+            "siem:65536",
+            "::1:1",
+            "a b:1",
+            "http://a:1",
+        ] {
+            assert!(host_and_port(text).is_err(), "{text}");
         }
     }
 

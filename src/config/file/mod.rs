@@ -7,6 +7,7 @@
 mod enrichment;
 mod penalties;
 mod rules;
+mod sinks;
 mod traffic;
 
 use schemars::JsonSchema;
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::enrichment::{GeoIpShape, GraphShape};
 pub(super) use self::penalties::PenaltiesShape;
 pub(super) use self::rules::{ExclusionShape, RulesShape, ScopedComplexityShape};
+pub(super) use self::sinks::{
+    FileSinkShape, LogstashSinkShape, SecretShape, SinkShape, TlsClientShape,
+};
 pub(super) use self::traffic::{
     ClusterShape, EndpointShape, HealthCheckShape, InspectionOverride, InspectionShape, RouteShape,
     SourceShape,
@@ -329,6 +333,9 @@ pub(super) struct AuditShape {
     /// How sensitive the data of graphs is; events name the highest that fits.
     #[schemars(length(max = 1_000))]
     pub(super) graphs: Placed<Vec<Placed<GraphShape>>>,
+    /// Where the log's events are delivered. Each sink has its own cursor and waits for no other.
+    #[schemars(length(max = 8))]
+    pub(super) sinks: Placed<Vec<Placed<SinkShape>>>,
 }
 
 impl Default for AuditShape {
@@ -339,6 +346,7 @@ impl Default for AuditShape {
             total_bytes_max: by_default(10_737_418_240_u64),
             when_full: by_default(WhenFull::Refuse),
             graphs: Placed::default(),
+            sinks: Placed::default(),
         }
     }
 }

@@ -19,6 +19,8 @@ use super::process::ProcessCollector;
 use super::requests::RequestMetrics;
 pub use super::requests::RequestOutcome;
 use super::series::{CappedNames, Family, Histogram, Registration, SecondsCounter, nanos};
+use super::sinks::SinkFamilies;
+pub use super::sinks::SinkMetrics;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -116,6 +118,7 @@ pub struct Metrics {
     audit_log_bytes: Gauge,
     audit_errors: Counter,
     geoip_build: Gauge,
+    sinks: SinkFamilies,
     config_reloads: Family<1, Counter>,
     config_last_reload: Gauge,
     config_hash: Family<1, Gauge>,
@@ -169,6 +172,7 @@ impl Metrics {
             audit_log_bytes: r.single(&table::AUDIT_LOG_BYTES),
             audit_errors: r.single(&table::AUDIT_ERRORS),
             geoip_build: r.single(&table::GEOIP_BUILD),
+            sinks: SinkFamilies::new(&mut r),
             config_reloads: r.family(&table::CONFIG_RELOADS),
             config_last_reload: r.single(&table::CONFIG_LAST_RELOAD),
             config_hash: r.family(&table::CONFIG_HASH),
@@ -356,6 +360,16 @@ impl Metrics {
     pub fn geoip_build(&self, epoch: u64) {
         self.geoip_build
             .set(i64::try_from(epoch).unwrap_or(i64::MAX));
+    }
+
+    /// The series of one sink, for its worker.
+    pub fn sink(&self, name: &str) -> SinkMetrics {
+        self.sinks.of(name)
+    }
+
+    /// A sink left the configuration: its gauges go, its counters stay.
+    pub fn forget_sink(&self, name: &str) {
+        self.sinks.forget(name);
     }
 
     /// Counts one load of the configuration; a taken one names its hash.

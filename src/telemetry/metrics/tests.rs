@@ -41,6 +41,7 @@ fn everything_once(metrics: &Metrics) {
     metrics.exclusions(1, 0);
     metrics.inspection(Duration::from_micros(30));
     metrics.audit_event(Duration::from_micros(4));
+    metrics.sink("siem").delivered(3);
     metrics.config_loaded("abc");
     metrics.upstream_health("rocketgraph", "127.0.0.1:8081", Some(true));
     metrics.upstream_request("rocketgraph", "answered");
@@ -156,6 +157,7 @@ fn a_hundred_thousand_random_labels_make_at_most_two_thousand_series() {
         metrics.rule_hit(&name, code);
         metrics.rule_block(&name);
         metrics.rule_time(&name, 1_000);
+        metrics.sink(&name).lost(1);
         metrics.config_loaded(&name);
         metrics.upstream_health(&name, &name, Some(true));
         metrics.upstream_request(&name, code);
@@ -195,6 +197,22 @@ fn only_the_serving_configuration_is_named() {
     assert!(!text.contains("hash-1") && text.contains(r#"rg_config_hash{hash="hash-2"} 1"#));
     assert!(text.contains("\nrg_config_last_reload_successful 0\n"));
     assert!(text.contains(r#"rg_config_reloads_total{result="failure"} 1"#));
+}
+
+#[test]
+fn the_most_sinks_a_configuration_may_have_keep_their_names() {
+    let metrics = Metrics::new(MetricsSettings::default());
+    for n in 0..8 {
+        metrics.sink(&format!("sink-{n}")).up(true);
+    }
+    let text = metrics.render();
+    assert!(!text.contains(r#"sink="__overflow__""#), "{text}");
+    metrics.forget_sink("sink-3");
+    let text = metrics.render();
+    assert!(
+        !text.contains(r#"rg_audit_sink_up{sink="sink-3"}"#),
+        "{text}"
+    );
 }
 
 #[test]

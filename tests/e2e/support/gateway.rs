@@ -202,6 +202,11 @@ impl Gateway {
         write_beside(self.folder.path(), name, content.as_ref());
     }
 
+    /// A file in the gateway's folder, if it is there.
+    pub(crate) fn read(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.folder.path().join(name)).ok()
+    }
+
     /// Every file the gateway stores, with its path.
     pub(crate) fn stored_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         files_below(&self.folder.path().join("data"))

@@ -1,0 +1,197 @@
+//! Where audit events are delivered: one kind a sink, its server, its secrets, its TLS files.
+
+use std::sync::Arc;
+
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::ServerName;
+
+use super::{Compiler, Seen, all, count, millis, text};
+use crate::config::file::{
+    FileSinkShape, LogstashSinkShape, SecretShape, SinkShape, TlsClientShape,
+};
+use crate::config::findings::shown;
+use crate::config::model::Secret;
+use crate::config::placed::Placed;
+use crate::config::sinks::{
+    FileSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, TlsClient,
+};
+
+/// Size of a file that holds a secret.
+const SECRET_BYTES_MAX: usize = 4096;
+
+impl Compiler<'_> {
+    pub(super) fn sinks(&mut self, shapes: &[Placed<SinkShape>]) -> Option<Vec<SinkSettings>> {
+        let mut names = Seen::default();
+        all(shapes.iter().map(|shape| {
+            names.once(&shape.value.name, self.findings);
+            self.sink(shape)
+        }))
+    }
+
+    fn sink(&mut self, shape: &Placed<SinkShape>) -> Option<SinkSettings> {
+        let sink = &shape.value;
+        let name = self.parsed(&sink.name, text::name);
+        let kind = self.sink_kind(shape);
+        Some(SinkSettings {
+            name: name?,
+            start: sink.start.value,
+            batch_events_max: count(&sink.batch_events_max),
+            batch_bytes_max: count(&sink.batch_bytes_max),
+            linger: millis(&sink.linger_ms),
+            timeout: millis(&sink.timeout_ms),
+            kind: kind?,
+        })
+    }
+
+    /// The one section a sink has.
+    fn sink_kind(&mut self, shape: &Placed<SinkShape>) -> Option<SinkKind> {
+        let SinkShape { file, logstash, .. } = &shape.value;
+        let given = [("file", file.is_some()), ("logstash", logstash.is_some())];
+        let named = |is_given: bool| -> Vec<&str> {
+            let kinds = given.iter().filter(|(_, given)| *given || !is_given);
+            kinds.map(|(kind, _)| *kind).collect()
+        };
+        let got = named(true);
+        if got.len() != 1 {
+            let any = named(false).join(", ");
+            let got = if got.is_empty() {
+                "none".to_owned()
+            } else {
+                got.join(", ")
+            };
+            // A section that could not be read was reported where it stands.
+            let is_reported = |(kind, _): &(&str, bool)| {
+                let path = format!("{}.{kind}", shape.path);
+                self.findings.names(&path)
+            };
+            if got != "none" || !given.iter().any(is_reported) {
+                self.error(shape, format!("must have exactly one of {any}: {got}"));
+            }
+            return None;
+        }
+        if let Some(file) = file {
+            return Some(SinkKind::File(self.file_sink(&file.value)));
+        }
+        let logstash = logstash.as_ref()?;
+        self.logstash_sink(&logstash.value).map(SinkKind::Logstash)
+    }
+
+    fn file_sink(&mut self, shape: &FileSinkShape) -> FileSink {
+        FileSink {
+            path: self.path(&shape.path),
+            bytes_max: shape.bytes_max.value,
+            files_max: count(&shape.files_max),
+        }
+    }
+
+    fn logstash_sink(&mut self, shape: &LogstashSinkShape) -> Option<LogstashSink> {
+        let server = self.server(&shape.address, shape.tls.as_ref())?;
+        Some(LogstashSink { server })
+    }
+
+    /// The other end of a connection.
+    pub(super) fn server(
+        &mut self,
+        address: &Placed<String>,
+        tls: Option<&Placed<TlsClientShape>>,
+    ) -> Option<Server> {
+        let parsed = self.parsed(address, text::host_and_port);
+        let tls = match (tls, &parsed) {
+            (Some(tls), Some((host, _))) => Some(self.tls_client(&tls.value, host)?),
+            (Some(_), None) => return None,
+            (None, _) => None,
+        };
+        let (host, port) = parsed?;
+        Some(Server { host, port, tls })
+    }
+
+    /// TLS towards a host.
+    pub(super) fn tls_client(&mut self, shape: &TlsClientShape, host: &str) -> Option<TlsClient> {
+        let authorities = match &shape.ca_file {
+            Some(file) => Some(Arc::from(self.certificates(file)?)),
+            None => None,
+        };
+        let name = match &shape.server_name {
+            Some(name) => self.parsed(name, server_name)?,
+            // The host was checked with the address.
+            None => server_name(host).ok()?,
+        };
+        let identity = match (&shape.certificate_file, &shape.private_key_file) {
+            (Some(certificate), Some(key)) => Some(self.identity(certificate, key)?),
+            (None, None) => None,
+            (Some(alone), None) => {
+                let reason = "must stand beside private_key_file";
+                self.error(alone, format!("{reason}: {}", shown(&alone.value)));
+                return None;
+            }
+            (None, Some(alone)) => {
+                let reason = "must stand beside certificate_file";
+                self.error(alone, format!("{reason}: {}", shown(&alone.value)));
+                return None;
+            }
+        };
+        Some(TlsClient {
+            authorities,
+            server_name: name,
+            identity,
+        })
+    }
+
+    fn identity(&mut self, file: &Placed<String>, key: &Placed<String>) -> Option<Identity> {
+        let (certificates, private) = (self.certificates(file), self.private_key(key));
+        let (certificates, private) = (certificates?, private?);
+        let provider = rustls::crypto::ring::default_provider();
+        let pair = CertifiedKey::from_der(certificates.clone(), private.clone_key(), &provider);
+        if let Err(cause) = pair {
+            let reason = format!("must be the key of the certificate ({cause})");
+            self.error(key, format!("{reason}: {}", shown(&key.value)));
+            return None;
+        }
+        Some(Identity {
+            certificates: certificates.into(),
+            key: Arc::new(private),
+        })
+    }
+
+    /// A secret by its place.
+    #[expect(dead_code, reason = "for the sinks that authenticate")]
+    pub(super) fn secret(&mut self, shape: &Placed<SecretShape>) -> Option<Secret> {
+        let (at, text) = match (&shape.value.file, &shape.value.env) {
+            (Some(file), None) => {
+                let bytes = self.file(file, SECRET_BYTES_MAX)?;
+                (file, String::from_utf8(bytes).unwrap_or_default())
+            }
+            (None, Some(name)) => match std::env::var(&name.value) {
+                Ok(text) => (name, text),
+                Err(_) => {
+                    let reason = "environment variable is not set";
+                    self.error(name, format!("{reason}: {}", shown(&name.value)));
+                    return None;
+                }
+            },
+            (None, None) if self.findings.names(&shape.path) => return None,
+            (None, None) => {
+                self.error(shape, "must have exactly one of file, env: none");
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.error(shape, "must have exactly one of file, env: file, env");
+                return None;
+            }
+        };
+        let line = text.trim_end_matches(['\r', '\n']);
+        if line.is_empty() || line.contains(char::is_control) {
+            self.error(
+                at,
+                format!("must hold one line of text: {}", shown(&at.value)),
+            );
+            return None;
+        }
+        Some(Secret::new(line))
+    }
+}
+
+fn server_name(text: &str) -> Result<ServerName<'static>, &'static str> {
+    let name = ServerName::try_from(text.to_ascii_lowercase());
+    name.map_err(|_| "must be a host name or an IP address")
+}

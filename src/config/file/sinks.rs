@@ -1,0 +1,128 @@
+//! The part of the shape that says where audit events are delivered.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::by_default;
+use crate::config::placed::Placed;
+use crate::config::sinks::StartAt;
+
+/// A place that audit events are delivered to; its kind is the one section it has.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["name"]))]
+pub(in crate::config) struct SinkShape {
+    /// Names the sink in metrics and logs, its cursor and its dead letters. A renamed sink begins anew.
+    #[schemars(length(min = 1, max = 64))]
+    pub(in crate::config) name: Placed<String>,
+    /// Where a sink begins that has no cursor yet.
+    pub(in crate::config) start: Placed<StartAt>,
+    /// Events of one batch.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(in crate::config) batch_events_max: Placed<u64>,
+    /// Bytes of one batch's events; one larger event makes a batch of its own.
+    #[schemars(range(min = 1_024, max = 67_108_864))]
+    pub(in crate::config) batch_bytes_max: Placed<u64>,
+    /// How long a batch waits to fill up.
+    #[schemars(range(min = 0, max = 60_000))]
+    pub(in crate::config) linger_ms: Placed<u64>,
+    /// Time for one batch, connecting included; then it is offered again.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub(in crate::config) timeout_ms: Placed<u64>,
+    /// JSON lines in files of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) file: Option<Placed<FileSinkShape>>,
+    /// JSON lines over TCP, as Logstash's `tcp` input with the `json_lines` codec takes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) logstash: Option<Placed<LogstashSinkShape>>,
+}
+
+impl Default for SinkShape {
+    fn default() -> Self {
+        Self {
+            name: Placed::default(),
+            start: Placed::default(),
+            batch_events_max: by_default(500_u64),
+            batch_bytes_max: by_default(1_048_576_u64),
+            linger_ms: by_default(1_000_u64),
+            timeout_ms: by_default(10_000_u64),
+            file: None,
+            logstash: None,
+        }
+    }
+}
+
+/// JSON lines in files of this machine.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["path"]))]
+pub(in crate::config) struct FileSinkShape {
+    /// The file; its folder must exist. Relative to this file's folder.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(in crate::config) path: Placed<String>,
+    /// Size at which the file is put aside as `….1`, which becomes `….2`, and so on.
+    #[schemars(range(min = 4_096, max = 1_099_511_627_776_u64))]
+    pub(in crate::config) bytes_max: Placed<u64>,
+    /// Files kept, the one being written included; the oldest goes.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub(in crate::config) files_max: Placed<u64>,
+}
+
+impl Default for FileSinkShape {
+    fn default() -> Self {
+        Self {
+            path: Placed::default(),
+            bytes_max: by_default(104_857_600_u64),
+            files_max: by_default(10_u64),
+        }
+    }
+}
+
+/// JSON lines over TCP.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
+pub(in crate::config) struct LogstashSinkShape {
+    /// Host name or IP address, and port.
+    #[schemars(length(min = 1, max = 300))]
+    pub(in crate::config) address: Placed<String>,
+    /// Speak TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) tls: Option<Placed<TlsClientShape>>,
+}
+
+/// TLS towards a sink. The certificate is always checked.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct TlsClientShape {
+    /// The certificate authorities to trust, PEM; without it those of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub(in crate::config) ca_file: Option<Placed<String>>,
+    /// The name on the sink's certificate, where it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(in crate::config) server_name: Option<Placed<String>>,
+    /// The certificate chain to show the sink, PEM; needs `private_key_file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub(in crate::config) certificate_file: Option<Placed<String>>,
+    /// The key of `certificate_file`, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub(in crate::config) private_key_file: Option<Placed<String>>,
+}
+
+/// A password, token or key: where it is, never what it is.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct SecretShape {
+    /// The file that holds it on one line; read again on reload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub(in crate::config) file: Option<Placed<String>>,
+    /// The environment variable that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub(in crate::config) env: Option<Placed<String>>,
+}

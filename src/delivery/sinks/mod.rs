@@ -1,0 +1,40 @@
+//! The sinks: each translates a batch into its receiver's words and reports what became of it.
+
+mod file;
+mod logstash;
+mod unacknowledged;
+
+use std::io;
+
+use super::{Delivery, Record, Sink};
+use crate::config::SinkKind;
+
+/// The sink of this kind. It connects when there is something to deliver.
+pub(super) fn build(kind: &SinkKind) -> Box<dyn Sink> {
+    match kind {
+        SinkKind::File(settings) => Box::new(file::Files::new(settings)),
+        SinkKind::Logstash(settings) => Box::new(logstash::Logstash::new(settings)),
+    }
+}
+
+/// A batch as JSON lines.
+fn json_lines(batch: &[Record]) -> Vec<u8> {
+    let bytes = batch.iter().map(|record| record.json.len() + 1).sum();
+    let mut lines = Vec::with_capacity(bytes);
+    for record in batch {
+        lines.extend_from_slice(record.json.as_bytes());
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// An input or output error means that the same batch is offered again.
+fn or_again(done: io::Result<()>, what: &str) -> Delivery {
+    match done {
+        Ok(()) => Delivery::Accepted,
+        Err(error) => Delivery::Retry {
+            after: None,
+            cause: format!("{what}: {error}"),
+        },
+    }
+}
