@@ -54,6 +54,7 @@ pub(crate) struct InspectedRoute {
     kind: threat::Kind,
     query_text: Option<threat::FieldPath>,
     refuses_undecodable: bool,
+    looks_for_pii: bool,
 }
 
 impl InspectedRoute {
@@ -72,6 +73,7 @@ impl InspectedRoute {
                 .as_ref()
                 .and_then(|path| threat::FieldPath::parse(&path.to_string())),
             refuses_undecodable: route.inspection.on_undecodable == config::Otherwise::Refuse,
+            looks_for_pii: route.inspection.pii != config::Pii::Off,
         }
     }
 
@@ -81,6 +83,7 @@ impl InspectedRoute {
             kind: self.kind,
             query_text: self.query_text.as_ref(),
             on_undecodable_refuse: self.refuses_undecodable,
+            pii: self.looks_for_pii,
             ..threat::Hints::default()
         }
     }

@@ -112,6 +112,16 @@ fn data_accessed(out: &mut Vec<u8>, accessed: &DataAccessed<'_>) -> Encoded {
     });
     let classification = accessed.data_classification.as_deref();
     nullable(out, ",\"data_classification\":", classification)?;
+    let kinds = [
+        (",\"pii_kinds\":", &accessed.pii_kinds),
+        (",\"pii_response_kinds\":", &accessed.pii_response_kinds),
+    ];
+    for (key, kinds) in kinds {
+        if !kinds.is_empty() {
+            out.extend_from_slice(key.as_bytes());
+            serde_json::to_writer(&mut *out, kinds)?;
+        }
+    }
     out.push(b'}');
     Ok(())
 }
@@ -335,6 +345,10 @@ mod tests {
                     result_count: Some(bytes.0),
                     pii_detected: true,
                     data_classification: given(7),
+                    pii_kinds: words.iter().take((some >> 4 & 3) as usize)
+                        .map(|word| (word.as_str().into(), some)).collect(),
+                    pii_response_kinds: words.iter().take((some >> 6 & 1) as usize)
+                        .map(|word| (word.as_str().into(), some)).collect(),
                 }),
                 error_details: given(8),
                 compliance_tags: words.iter().skip(9).take((some & 3) as usize)

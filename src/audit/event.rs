@@ -8,6 +8,7 @@
 //! Nothing here decides what may be recorded: callers hand over no secrets.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -39,6 +40,12 @@ pub struct DataAccessed<'a> {
     pub pii_detected: bool,
     /// The highest classification among the graphs.
     pub data_classification: Option<Cow<'a, str>>,
+    /// How often each kind of personal data was seen in the request; never the data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pii_kinds: BTreeMap<Cow<'a, str>, u32>,
+    /// The same of the answer, where answers are looked at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pii_response_kinds: BTreeMap<Cow<'a, str>, u32>,
 }
 
 /// Where the client's address is, as far as is known.

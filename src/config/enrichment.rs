@@ -1,4 +1,5 @@
-//! The part of the model that says what audit events know beyond the request: places, classifications.
+//! The part of the model that says what audit events know beyond the request: places, classifications,
+//! personal data.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,6 +93,21 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
     pattern
         .get(at..)
         .is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+/// Which text is looked at for personal data.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Pii {
+    /// None.
+    Off,
+    /// That of requests, where it is inspected anyway.
+    #[default]
+    Request,
+    /// That of requests, and of a share of the answers.
+    RequestAndResponse,
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use std::path::Path;
 
 pub use self::advice::ADVICE;
 pub use self::body_path::{BodyPath, BodyPathError};
-pub use self::enrichment::{Classification, GeoIpSettings, GraphClassification, classify};
+pub use self::enrichment::{Classification, GeoIpSettings, GraphClassification, Pii, classify};
 use self::file::FileShape;
 use self::findings::{Findings, Spot};
 pub use self::model::{

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body_path::BodyPath;
-use super::enrichment::{GeoIpSettings, GraphClassification};
+use super::enrichment::{GeoIpSettings, GraphClassification, Pii};
 use super::file::FileShape;
 use super::rules::{ComplexitySettings, RulesSettings};
 use super::sinks::SinkSettings;
@@ -338,7 +338,7 @@ pub enum RowCount {
 }
 
 /// How bodies are inspected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Inspection {
     /// Held back and inspected before one byte goes upstream; at most
     /// [`ProtocolLimits::body_memory_bytes_max`].
@@ -347,6 +347,10 @@ pub struct Inspection {
     pub on_oversize: Otherwise,
     /// What happens to a body whose encoding cannot be undone.
     pub on_undecodable: Otherwise,
+    /// Which text is looked at for personal data.
+    pub pii: Pii,
+    /// The share of answers looked at for personal data, 0 to 1.
+    pub pii_response_ratio: f64,
 }
 
 /// What happens to a body that cannot be inspected.

@@ -47,6 +47,8 @@ fn a_route_overrides_single_keys_of_the_inspection() {
         body_bytes_max: 77,
         on_oversize: Otherwise::ForwardUninspected,
         on_undecodable: Otherwise::Refuse,
+        pii: Pii::Request,
+        pii_response_ratio: 0.1,
     };
     assert_eq!(config.routes[0].inspection, expected);
     assert_eq!(config.routes[1].inspection, config.inspection);

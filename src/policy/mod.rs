@@ -9,6 +9,7 @@ pub mod cypher;
 pub mod hygiene;
 pub mod limits;
 pub mod penalty;
+pub mod pii;
 pub mod refusal;
 pub mod route;
 pub mod threat;

@@ -7,12 +7,14 @@ use std::time::Duration;
 use http::HeaderValue;
 use uuid::Uuid;
 
+use super::answer::AnswerText;
 use super::body::HeldBody;
 use super::downstream::Downstream;
 use crate::app::Snapshot;
 use crate::now::Now;
 use crate::policy::auth::Caller;
 use crate::policy::limits::{ConcurrencyLease, LimitStatus};
+use crate::policy::pii;
 use crate::policy::refusal::Refusal;
 use crate::policy::threat::Inspection;
 use crate::state::penalties::Standing;
@@ -104,6 +106,10 @@ pub(crate) struct RequestContext {
     pub(super) status: u16,
     /// Rows of the answer, where the route says how to know.
     pub(super) rows: Option<u64>,
+    /// Text of the answer that is looked at for personal data.
+    pub(super) answer: Option<AnswerText>,
+    /// Personal data in the answer.
+    pub(super) answer_pii: pii::Counts,
     /// Response body bytes so far.
     pub(super) response_bytes: u64,
     /// Whether the audit event, the metrics and the span are written.
@@ -146,6 +152,8 @@ impl RequestContext {
             upstream_latency: None,
             status: 0,
             rows: None,
+            answer: None,
+            answer_pii: pii::Counts::default(),
             response_bytes: 0,
             closed: false,
         }

@@ -1,6 +1,7 @@
 //! Step 13: one audit event, one metrics update, one span. Written once, before the answer ends.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::header::USER_AGENT;
@@ -19,6 +20,7 @@ use crate::hex;
 use crate::now::Now;
 use crate::policy::auth::AuthRefusal;
 use crate::policy::limits::LimitType;
+use crate::policy::pii;
 use crate::policy::refusal::Refusal;
 use crate::policy::threat::{self, Mode, QueryClass};
 use crate::telemetry::metrics::RequestOutcome;
@@ -159,14 +161,15 @@ fn event<'a>(
     let refusal = ctx.refusal.as_ref();
     let caller = ctx.caller.as_deref();
     let data_accessed = data_accessed(ctx);
-    let event_type = event_type(ctx, data_accessed.is_some());
+    let pii = data_accessed.as_ref().is_some_and(|data| data.pii_detected);
+    let event_type = event_type(ctx, ctx.graph_id.is_some() || ctx.query_hash.is_some());
     let tags = compliance_tags(&Grounds {
         event_type,
         country: place.and_then(|place| place.country.as_deref()),
         industry: caller.and_then(|caller| caller.industry.as_deref()),
         path: seen.path,
         modifies: modifies(ctx),
-        pii: data_accessed.as_ref().is_some_and(|data| data.pii_detected),
+        pii,
     });
     AuditEvent {
         source_ip: ctx.client.map_or(Source::System, Source::Address),
@@ -203,7 +206,7 @@ fn event<'a>(
             ctx.id,
             ctx.now.unix_micros,
             event_type,
-            severity(ctx, event_type),
+            severity(ctx, event_type, pii),
         )
     }
 }
@@ -213,7 +216,13 @@ fn millis(duration: Duration) -> f64 {
 }
 
 fn data_accessed(ctx: &RequestContext) -> Option<DataAccessed<'_>> {
-    if ctx.graph_id.is_none() && ctx.query_hash.is_none() {
+    let asked = ctx
+        .inspection
+        .as_ref()
+        .map(|found| found.pii)
+        .unwrap_or_default();
+    let pii_detected = !asked.is_empty() || !ctx.answer_pii.is_empty();
+    if ctx.graph_id.is_none() && ctx.query_hash.is_none() && !pii_detected {
         return None;
     }
     Some(DataAccessed {
@@ -224,8 +233,17 @@ fn data_accessed(ctx: &RequestContext) -> Option<DataAccessed<'_>> {
             let found = classify(&ctx.snapshot.config.audit.graphs, graph)?;
             Some(found.as_str().into())
         }),
-        ..DataAccessed::default()
+        pii_detected,
+        pii_kinds: kinds(&asked),
+        pii_response_kinds: kinds(&ctx.answer_pii),
     })
+}
+
+fn kinds(counts: &pii::Counts) -> BTreeMap<Cow<'static, str>, u32> {
+    let pairs = counts.iter();
+    pairs
+        .map(|(kind, count)| (kind.as_str().into(), u32::from(count)))
+        .collect()
 }
 
 fn location(place: &Location) -> GeographicLocation<'_> {
@@ -270,7 +288,7 @@ fn event_type(ctx: &RequestContext, data: bool) -> EventType {
     }
 }
 
-fn severity(ctx: &RequestContext, event_type: EventType) -> Severity {
+fn severity(ctx: &RequestContext, event_type: EventType, pii: bool) -> Severity {
     let critical = ctx
         .inspection
         .iter()
@@ -283,6 +301,7 @@ fn severity(ctx: &RequestContext, event_type: EventType) -> Severity {
         EventType::SecurityEvent | EventType::Authentication | EventType::Authorization => {
             Severity::Warning
         }
+        _ if pii => severity_for_status(ctx.status).max(Severity::Warning),
         _ => severity_for_status(ctx.status),
     }
 }

@@ -13,6 +13,7 @@
 //! logging                close whatever is still open
 //! ```
 
+mod answer;
 mod body;
 pub(crate) mod cluster;
 mod context;
@@ -158,6 +159,7 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         self.note_answer(response, ctx);
+        ctx.answer = answer::begin(&self.app, response, ctx);
         response.insert_header("x-request-id", &*ctx.request_id)?;
         respond::rate_limit_fields(response, ctx)?;
         if response.status == StatusCode::SWITCHING_PROTOCOLS
@@ -180,6 +182,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         ctx.response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+        answer::look(body.as_deref(), end_of_stream, ctx);
         if end_of_stream {
             finish::close(&self.app, session, ctx);
         }

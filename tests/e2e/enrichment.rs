@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::mmdb::{Place, city_database};
-use crate::support::{Answer, Gateway, NewKey, Setup, Upstream, eventually};
+use crate::support::{Answer, Gateway, NewKey, Reply, Setup, Upstream, eventually};
 
 const SACRAMENTO: Place = Place {
     country: "US",
@@ -132,5 +132,82 @@ async fn a_new_database_is_taken_in_and_a_broken_one_is_not() {
         database_changes(&gateway),
         ["refused", "loaded", "refused", "removed"]
     );
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn personal_data_is_told_by_kind_and_never_kept() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let asked = json!({
+        "query": "MATCH (p:Person {email: $email}) SET p.phone = '+49 151 12345678' RETURN p",
+        "parameters": {"email": "ann@example.com", "copy": "bob@example.com"},
+    });
+    let answer = gateway.query("people", &asked).await;
+    let event = gateway.audit_of(&answer).await;
+    let data = &event["data_accessed"];
+    assert_eq!(data["pii_detected"], true, "{event}");
+    assert_eq!(data["pii_kinds"], json!({"email": 2, "phone": 1}));
+    assert_eq!(event["severity"], "warning");
+    let tags = json!(["ccpa", "gdpr", "data_access", "data_modification", "pii"]);
+    assert_eq!(event["compliance_tags"], tags);
+
+    let form = gateway
+        .request(Method::POST, "/v1/graphs?to=ann%40example.com")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("iban=DE89+3704+0044+0532+0130+00&card=4111111111111111");
+    let event = gateway.audit_of(&gateway.send(form).await).await;
+    assert_eq!(event["event_type"], "api_request", "no graph was named");
+    let kinds = json!({"email": 1, "iban": 1, "payment_card": 1});
+    assert_eq!(event["data_accessed"]["pii_kinds"], kinds, "{event}");
+
+    let honest = json!({"query": "MATCH (n) WHERE n.at > 1700000000000 RETURN n LIMIT 100"});
+    let event = gateway
+        .audit_of(&gateway.query("people", &honest).await)
+        .await;
+    assert_eq!(event["data_accessed"]["pii_detected"], false, "{event}");
+    assert_eq!(event["severity"], "info");
+    for (path, bytes) in gateway.stored_files() {
+        let text = String::from_utf8_lossy(&bytes);
+        for secret in ["ann@", "bob@", "12345678'", "DE89", "4111111111111111"] {
+            assert!(!text.contains(secret), "{secret} in {}", path.display());
+        }
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn answers_are_looked_at_where_a_route_says_so() {
+    let upstream = Upstream::answering(|_| {
+        Reply::json(r#"{"rows":[["ann@example.com"],["bob@example.com"]],"ssn":"078-05-1120"}"#)
+    })
+    .await;
+    let route = |name: &str, pii: &str| {
+        json!({"name": name, "path": format!("/{name}/{{graph}}"), "public": true,
+            "graph_id": {"path": "graph"}, "inspection": {"pii": pii}})
+    };
+    let gateway = Setup::from(&upstream)
+        .with("inspection.pii_response_ratio", 1.0)
+        .route(route("both", "request_and_response"))
+        .route(route("asked", "request"))
+        .route(route("neither", "off"))
+        .start()
+        .await;
+    let email = json!({"email": 1});
+    let answered = json!({"email": 2, "us_ssn": 1});
+    for (name, asked, answered) in [
+        ("both", &email, &answered),
+        ("asked", &email, &Value::Null),
+        ("neither", &Value::Null, &Value::Null),
+    ] {
+        let path = format!("/{name}/people?who=carl@example.com");
+        let answer = gateway.get(&path).await;
+        assert!(answer.text().contains("ann@example.com"), "it is passed on");
+        let event = gateway.audit_of(&answer).await;
+        let data = &event["data_accessed"];
+        assert_eq!(&data["pii_kinds"], asked, "{name}: {event}");
+        assert_eq!(&data["pii_response_kinds"], answered, "{name}: {event}");
+        assert_eq!(data["pii_detected"], name != "neither", "{name}");
+    }
     gateway.finish().await;
 }

@@ -106,6 +106,9 @@ fn fill_in(config: &mut Config) {
                 .get_or_insert_with(|| of_file.on_oversize.clone());
             own.on_undecodable
                 .get_or_insert_with(|| of_file.on_undecodable.clone());
+            own.pii.get_or_insert_with(|| of_file.pii.clone());
+            own.pii_response_ratio
+                .get_or_insert_with(|| of_file.pii_response_ratio.clone());
         }
     }
     config.effective = Arc::new(file);
@@ -183,6 +186,8 @@ impl Compiler<'_> {
             body_bytes_max: count(body_bytes_max),
             on_oversize: shape.value.on_oversize.value,
             on_undecodable: shape.value.on_undecodable.value,
+            pii: shape.value.pii.value,
+            pii_response_ratio: shape.value.pii_response_ratio.value,
         }
     }
 

@@ -278,6 +278,11 @@ impl Compiler<'_> {
                 .map_or(of_file.body_bytes_max, count),
             on_oversize: on_oversize.unwrap_or(of_file.on_oversize),
             on_undecodable: on_undecodable.unwrap_or(of_file.on_undecodable),
+            pii: own.pii.as_ref().map_or(of_file.pii, |own| own.value),
+            pii_response_ratio: own
+                .pii_response_ratio
+                .as_ref()
+                .map_or(of_file.pii_response_ratio, |own| own.value),
         }
     }
 }

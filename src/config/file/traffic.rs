@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_default;
+use crate::config::enrichment::Pii;
 use crate::config::model::{Kind, Otherwise};
 use crate::config::placed::Placed;
 
@@ -230,6 +231,11 @@ pub(in crate::config) struct InspectionShape {
     pub(in crate::config) on_oversize: Placed<Otherwise>,
     /// What happens to a body whose encoding cannot be undone.
     pub(in crate::config) on_undecodable: Placed<Otherwise>,
+    /// Which text is looked at for personal data; events say which kinds there were, never the data.
+    pub(in crate::config) pii: Placed<Pii>,
+    /// The share of answers looked at for personal data, where `pii` says so.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(in crate::config) pii_response_ratio: Placed<f64>,
 }
 
 impl Default for InspectionShape {
@@ -238,6 +244,8 @@ impl Default for InspectionShape {
             body_bytes_max: by_default(1_048_576_u64),
             on_oversize: by_default(Otherwise::Refuse),
             on_undecodable: by_default(Otherwise::Refuse),
+            pii: by_default(Pii::Request),
+            pii_response_ratio: by_default(0.1),
         }
     }
 }
@@ -256,4 +264,11 @@ pub(in crate::config) struct InspectionOverride {
     /// What happens to a body whose encoding cannot be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) on_undecodable: Option<Placed<Otherwise>>,
+    /// Which text is looked at for personal data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) pii: Option<Placed<Pii>>,
+    /// The share of answers looked at for personal data, where `pii` says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(in crate::config) pii_response_ratio: Option<Placed<f64>>,
 }

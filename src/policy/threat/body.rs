@@ -12,6 +12,7 @@ use super::inspect::Inspector;
 use super::json::{self as walker, JsonError, Leaf};
 use super::multipart;
 use super::predicate::Predicate;
+use crate::policy::pii;
 
 /// Cells or lines looked at in one upload.
 const CELLS_MAX: usize = 400_000;
@@ -33,7 +34,23 @@ pub(super) fn body(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
     if foreign_charset(content_type, text) {
         return inspector.unreadable(415, "charset");
     }
+    if request.hints.pii {
+        personal(inspector, text, content_type);
+    }
     typed(inspector, text, content_type);
+}
+
+/// Looks for personal data in the whole of a body, however it is split into values afterwards.
+fn personal(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str) {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    let counts = &mut inspector.out.pii;
+    match text.trim_ascii_start().first() {
+        Some(b'{' | b'[') => pii::find_in_json(text, counts),
+        _ if kind == "application/x-www-form-urlencoded" => pii::find_in_form(text, counts),
+        _ if !is_binary(&kind, text) => pii::find(text, counts),
+        _ => {}
+    }
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

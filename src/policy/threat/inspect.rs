@@ -17,6 +17,7 @@ use super::{
 };
 use crate::policy::cypher::memo::Memo;
 use crate::policy::cypher::{self, Findings};
+use crate::policy::pii;
 
 /// Values with signs of syntax looked at in one request; beyond, the rest is not and `bound.leaves` is found.
 const LEAVES_MAX: usize = 30_000;
@@ -54,6 +55,13 @@ pub(super) fn inspect(
     inspector.timer = Timer::new(request.hints.clock);
     inspector.refuses_undecodable = request.hints.on_undecodable_refuse;
     inspector.graphql = request.path.ends_with("/graphql");
+    if request.hints.pii {
+        pii::find_in_form(request.path.as_bytes(), &mut inspector.out.pii);
+        pii::find_in_form(
+            request.query.unwrap_or_default().as_bytes(),
+            &mut inspector.out.pii,
+        );
+    }
     fields::path(&mut inspector, request);
     fields::query(&mut inspector, request.query);
     fields::headers(&mut inspector, request.headers);

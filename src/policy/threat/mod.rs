@@ -38,6 +38,7 @@ pub use kinds::{Mitigation, Mitigations, Mode, Severity, Verdict};
 pub use selftest::{TestFailure, TestReport};
 
 use crate::diagnostic::Diagnostic;
+use crate::policy::pii;
 use exclude::Exclusions;
 use rules::RuleSet;
 
@@ -176,6 +177,8 @@ pub struct Hints<'a> {
     pub origin: Origin<'a>,
     /// Nanoseconds by some clock, where the time of each rule is wanted.
     pub clock: Option<fn() -> u64>,
+    /// Whether personal data is looked for.
+    pub pii: bool,
 }
 
 /// A route's kind.
@@ -229,6 +232,8 @@ pub struct Inspection {
     pub timings: Vec<(Arc<str>, u64)>,
     /// Set when the body cannot be read and the route refuses such bodies.
     pub refused_as: Option<Unreadable>,
+    /// The personal data in path, query string and body, where it was looked for. It says nothing against anybody.
+    pub pii: pii::Counts,
 }
 
 /// Indicators kept of one request; a refusal needs one.
