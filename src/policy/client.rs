@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
+
+use super::hygiene;
 
 /// Hops of `X-Forwarded-For` that are looked at; more are refused trust, not an error.
 const HOPS_MAX: usize = 32;
@@ -19,8 +21,8 @@ pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         return peer;
     }
     let mut client = peer;
-    let hops = headers
-        .get_all("x-forwarded-for")
+    let fields: Vec<&HeaderValue> = hygiene::values(headers, "x-forwarded-for").collect();
+    let hops = fields
         .iter()
         .rev()
         .flat_map(|value| value.to_str().unwrap_or("?").rsplit(','))

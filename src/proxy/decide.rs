@@ -70,8 +70,8 @@ fn address(ctx: &RequestContext) -> IpAddr {
 
 /// A trusted proxy may have named the request already.
 fn adopt_request_id(headers: &http::HeaderMap, ctx: &mut RequestContext) {
-    let named = headers
-        .get("x-request-id")
+    let named = hygiene::values(headers, "x-request-id")
+        .next()
         .and_then(|value| value.to_str().ok())
         .filter(|id| {
             (8..=64).contains(&id.len())

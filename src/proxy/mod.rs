@@ -41,6 +41,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use crate::app::App;
 use crate::config::{Otherwise, RowCount};
 use crate::now::Now;
+use crate::policy::hygiene;
 use crate::policy::refusal::Refusal;
 use crate::telemetry::trace::TraceContext;
 use context::Coverage;
@@ -82,7 +83,7 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         ctx.downstream = downstream_of(session);
         upstream::forget_case(session.req_header_mut());
-        let inbound = session.req_header().headers.get("traceparent");
+        let inbound = hygiene::values(&session.req_header().headers, "traceparent").next();
         let inbound = inbound.and_then(|value| TraceContext::parse(value.as_bytes()));
         let begun = self.app.sampler.begin(inbound, ctx.now);
         ctx.trace = begun.context;
@@ -105,13 +106,13 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         ctx.body.rewind();
         ctx.forwarded_at = Some(Now::read());
         ctx.upstream_span = ctx.trace.child().span_id;
-        upstream::peer(ctx)
+        upstream::peer(session.req_header(), ctx)
     }
 
     async fn upstream_request_filter(

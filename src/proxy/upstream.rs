@@ -10,7 +10,7 @@ use http::header::{
 use http::request::Parts;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, OrErr};
 
 use super::context::RequestContext;
@@ -37,7 +37,10 @@ static UNSUSPICIOUS: [HeaderName; 7] = [
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Chooses the endpoint of this attempt. The permit is the proof that it may be asked at all.
-pub(super) fn peer(ctx: &mut RequestContext) -> pingora::Result<Box<HttpPeer>> {
+pub(super) fn peer(
+    request: &RequestHeader,
+    ctx: &mut RequestContext,
+) -> pingora::Result<Box<HttpPeer>> {
     let Some(permit) = &ctx.permit else {
         return Error::e_explain(ErrorType::InternalError, "forwarding without a permit");
     };
@@ -51,9 +54,30 @@ pub(super) fn peer(ctx: &mut RequestContext) -> pingora::Result<Box<HttpPeer>> {
         options.read_timeout = route.read_timeout.or(options.read_timeout);
         options.write_timeout = route.write_timeout.or(options.write_timeout);
     }
+    if !request.headers.keys().any(is_hop_by_hop) {
+        // Where nothing is there to strip, Pingora need not look for it field by field.
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    }
     ctx.tried.push(endpoint);
     ctx.upstream = peer._address.as_inet().copied();
     Ok(Box::new(peer))
+}
+
+/// Whether a field speaks of the connection it came over (RFC 9110, 7.6.1), or names others that do.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// Whether another attempt is allowed after a connection could not be made.
@@ -198,8 +222,8 @@ fn forwarded_for(session: &Session, ctx: &RequestContext, trusted: bool) -> Stri
         .to_canonical();
     let mut chain = String::with_capacity(48);
     if trusted {
-        let values = session.req_header().headers.get_all(&X_FORWARDED_FOR);
-        for value in values.iter().filter_map(|value| value.to_str().ok()) {
+        let values = hygiene::values(&session.req_header().headers, X_FORWARDED_FOR.as_str());
+        for value in values.filter_map(|value| value.to_str().ok()) {
             chain.push_str(value);
             chain.push_str(", ");
         }

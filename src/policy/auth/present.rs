@@ -7,6 +7,7 @@
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::refusal::AuthRefusal;
+use crate::policy::hygiene::values;
 
 /// The longest key that is looked at, in bytes; longer ones are malformed.
 pub const KEY_BYTES_MAX: usize = 512;
@@ -78,7 +79,7 @@ fn the_only<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> Result<Option<&'a HeaderValue>, AuthRefusal> {
-    let mut values = headers.get_all(name).iter();
+    let mut values = values(headers, name.as_str());
     let first = values.next();
     match values.next() {
         None => Ok(first),

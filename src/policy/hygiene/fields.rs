@@ -6,7 +6,7 @@
 //! and the caller removes it before anything else looks.
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 
 use super::Violation;
 use super::head::is_framing_lookalike;
@@ -98,6 +98,14 @@ pub const STRIPPED_PREFIXES: [&str; 12] = [
 
 /// More octets than any name above has; of a longer name only the family is compared.
 const NAME_BYTES_COMPARED: usize = 32;
+
+/// The values of a field that most requests lack. Names are compared, not hashed: requests have few.
+pub fn values<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h HeaderValue> {
+    headers
+        .iter()
+        .filter(move |(known, _)| known.as_str() == name)
+        .map(|(_, value)| value)
+}
 
 /// Checks the fields of one request.
 ///
