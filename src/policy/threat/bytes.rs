@@ -115,6 +115,57 @@ pub(super) fn fences(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     (from > 0).then_some((outside, inside))
 }
 
+/// Words that stand around spans of code where they are shown rather than meant.
+const WORDS_AROUND_MIN: usize = 3;
+
+/// Bytes of one span of code.
+const SPAN_BYTES_MAX: usize = 200;
+
+/// Splits prose at its spans of code: the prose with `` `x` `` for each span, and what they held, with commas between.
+///
+/// `None` unless every backtick pairs, spans stand where words do, and there is prose around them.
+pub(super) fn spans(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    memchr::memchr(b'`', text)?;
+    let (mut prose, mut inside) = (Vec::with_capacity(text.len()), Vec::new());
+    let mut marks = memchr::memchr_iter(b'`', text);
+    let mut from = 0;
+    let mut last_shown: &[u8] = &[];
+    while let Some(open) = marks.next() {
+        let close = marks.next()?;
+        let before = open.checked_sub(1).and_then(|i| text.get(i));
+        let after = text.get(close + 1);
+        let opens =
+            before.is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'(' | b'*' | b'['));
+        let closes = after.is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_punctuation());
+        let code = text.get(open + 1..close)?;
+        if !opens
+            || !closes
+            || code.is_empty()
+            || code.len() > SPAN_BYTES_MAX
+            || code.contains(&b'\n')
+        {
+            return None;
+        }
+        prose.extend_from_slice(text.get(from..=open)?);
+        prose.extend_from_slice(b"x`");
+        // A name shown again says nothing new.
+        if code != last_shown {
+            if !inside.is_empty() {
+                inside.extend_from_slice(b", ");
+            }
+            inside.extend_from_slice(code);
+        }
+        last_shown = code;
+        from = close + 1;
+    }
+    prose.extend_from_slice(text.get(from..)?);
+    let words = prose
+        .split(u8::is_ascii_whitespace)
+        .filter(|w| w.len() > 1 && w.iter().all(u8::is_ascii_alphabetic))
+        .count();
+    (words >= WORDS_AROUND_MIN && from > 0).then_some((prose, inside))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +185,21 @@ mod tests {
             (&b"a\n\nb"[..], &b"ls -la\n"[..])
         );
         assert!(fences(b"a ```ls``` b").is_none() && fences(b"```; ls\n```").is_none());
+    }
+
+    #[test]
+    fn code_that_prose_shows_is_split_off() {
+        let (prose, code) = spans(b"Use `ls -la` and `cat x` to look at your files").unwrap();
+        assert_eq!(prose, b"Use `x` and `x` to look at your files");
+        assert_eq!(code, b"ls -la, cat x");
+        for text in [
+            "a `ls` b",
+            "one two three four `ls",
+            "one two three four x`ls`",
+            "`ls`",
+        ] {
+            assert!(spans(text.as_bytes()).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -140,7 +140,8 @@ impl<'e> Inspector<'e> {
         let seen = classes(raw);
         // Too short for anything plain to mean something.
         let bare = seen & (bytes::MILD | bytes::BLANK) == 0;
-        if seen & !bytes::PLAIN == 0 && raw.len() < if bare { 8 } else { 4 } {
+        let short = raw.len() < if bare { 8 } else { 4 };
+        if seen & !bytes::PLAIN == 0 && short && context != Context::UserAgent {
             return;
         }
         if seen & bytes::SUSPICIOUS != 0 && !self.counts(at) {
@@ -181,17 +182,24 @@ impl<'e> Inspector<'e> {
 
     /// Detectors, rules and judgement of one value in its final form.
     ///
-    /// Fenced code is looked at apart and damped: it is shown, not run.
+    /// Code that Markdown shows is looked at apart and damped: it is shown, not run.
     fn leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
-        let fenced = if seen & bytes::QUOTE != 0 && seen & bytes::LINE != 0 {
-            bytes::fences(text)
-        } else {
-            None
-        };
-        let Some((outside, inside)) = fenced else {
+        let quoted = seen & bytes::QUOTE != 0;
+        let fenced = (quoted && seen & bytes::LINE != 0).then(|| bytes::fences(text));
+        let shown = fenced
+            .flatten()
+            .or_else(|| quoted.then(|| bytes::spans(text)).flatten());
+        let Some((outside, inside)) = shown else {
             return self.whole_leaf(text, seen, context, at);
         };
-        self.whole_leaf(&outside, classes(&outside), context, at);
+        match bytes::spans(&outside) {
+            Some((prose, spans)) => {
+                self.whole_leaf(&prose, classes(&prose), context, at);
+                self.weight = FENCED_WEIGHT;
+                self.whole_leaf(&spans, classes(&spans), context, at);
+            }
+            None => self.whole_leaf(&outside, classes(&outside), context, at),
+        }
         self.weight = FENCED_WEIGHT;
         self.whole_leaf(&inside, classes(&inside), context, at);
         self.weight = 1.0;
@@ -330,6 +338,10 @@ impl<'e> Inspector<'e> {
         let mut found = Found::default();
         detect::graphql(text, &mut found);
         self.match_rules(text, false, Context::Graphql, &found, at);
+        let arguments = at.name(b"arguments");
+        for argument in detect::graphql_texts(text) {
+            self.value(argument, Context::Json, &arguments);
+        }
     }
 
     /// JSON inside a string: true when it was JSON and was walked.

@@ -26,6 +26,8 @@ mod judge;
 mod kinds;
 mod multipart;
 mod predicate;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod rules;
 mod selftest;
 

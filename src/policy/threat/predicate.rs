@@ -36,6 +36,7 @@ predicates! {
     HtmlActiveTag = "html.active_tag",
     HtmlStyle = "html.active_style",
     HtmlAttribute = "html.attribute_breakout",
+    ShellCommand = "shell.command",
     PathClimbs = "path.climbs",
     UrlInternal = "url.internal_address",
     UrlScheme = "url.scheme",

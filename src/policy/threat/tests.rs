@@ -253,3 +253,18 @@ fn a_query_string_clean_for_one_set_of_rules_is_looked_at_by_another() {
         1
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn parsers_keep_their_promises_for_any_bytes(
+        raw in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..160),
+        text in "[%&\\\\ux0-9a-f;#{}\\[\\]\":, \\-\\r\\n]{0,80}",
+        parts in "--b(\\r\\n[-a-z:;=\" \\r\\nb]{0,40}){0,4}",
+    ) {
+        for bytes in [&raw[..], text.as_bytes(), parts.as_bytes()] {
+            properties::decoding(bytes);
+            properties::json(bytes);
+            properties::parts(bytes);
+        }
+    }
+}

@@ -127,8 +127,10 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
             return;
         };
         let start = at + open;
-        let tag = tag(text.get(start + 1..).unwrap_or_default());
-        judge(tag, start, found);
+        let rest = text.get(start + 1..).unwrap_or_default();
+        let tag = tag(rest);
+        let content = rest.get(tag.len()..).unwrap_or_default();
+        judge(tag, content, start, found);
         at = start + 1;
     }
     found.note(Predicate::BoundLeaves, at);
@@ -166,7 +168,7 @@ fn tag(rest: &[u8]) -> &[u8] {
     }
 }
 
-fn judge(tag: &[u8], at: usize, found: &mut Found) {
+fn judge(tag: &[u8], content: &[u8], at: usize, found: &mut Found) {
     let body = tag.strip_prefix(b"/").unwrap_or(tag);
     let body = body.trim_ascii_start();
     let width = body
@@ -177,7 +179,6 @@ fn judge(tag: &[u8], at: usize, found: &mut Found) {
     if body.starts_with(b"?xml-stylesheet")
         || body.starts_with(b"!ENTITY")
         || body.starts_with(b"!--#")
-        || body.starts_with(b"!--[if")
     {
         return found.note(Predicate::HtmlActiveTag, at);
     }
@@ -194,6 +195,7 @@ fn judge(tag: &[u8], at: usize, found: &mut Found) {
             .iter()
             .any(|a| a.as_bytes() == plain || a.as_bytes() == name)
         && !tag.starts_with(b"/")
+        && !is_idle(plain, tag, content)
     {
         found.note(Predicate::HtmlActiveTag, at);
     }
@@ -206,6 +208,48 @@ fn judge(tag: &[u8], at: usize, found: &mut Found) {
         found.note(Predicate::HtmlActiveTag, at);
     }
     attributes(values, at, found);
+}
+
+/// Bytes of a style sheet that are looked at.
+const SHEET_BYTES_MAX: usize = 4_096;
+
+/// Whether an element that could act only describes: a charset or a description, a style sheet that loads nothing.
+fn is_idle(name: &[u8], tag: &[u8], content: &[u8]) -> bool {
+    let attributes = squeeze(tag.get(name.len()..).unwrap_or_default());
+    let has = |word: &str| memchr::memmem::find(&attributes, word.as_bytes()).is_some();
+    match name {
+        b"meta" => {
+            let describes = ["content-type", "x-ua-compatible", "content-language"];
+            let acts = has("http-equiv") && !describes.iter().any(|w| has(w));
+            !acts
+                && !has("utf-7")
+                && !has("script")
+                && (has("name=") || has("charset=") || has("http-equiv"))
+        }
+        b"style" => {
+            let content = content.strip_prefix(b">").unwrap_or_default();
+            let sheet = content
+                .get(..content.len().min(SHEET_BYTES_MAX))
+                .unwrap_or_default();
+            let Some(end) = memchr::memchr(b'<', sheet) else {
+                return false;
+            };
+            let closes = sheet
+                .get(end..end + 7)
+                .is_some_and(|t| t.eq_ignore_ascii_case(b"</style"));
+            let sheet = sheet.get(..end).unwrap_or_default();
+            let squeezed = squeeze(sheet);
+            let loads = STYLES.iter().chain(&["url(", "script"]);
+            let typed = attributes.is_empty() || attributes == b"type=\"text/css\"";
+            closes
+                && typed
+                && !sheet.contains(&b'\\')
+                && !loads
+                    .into_iter()
+                    .any(|w| memchr::memmem::find(&squeezed, w.as_bytes()).is_some())
+        }
+        _ => false,
+    }
 }
 
 /// Schemes that run or load what follows them, without blanks.
@@ -379,6 +423,9 @@ mod tests {
             "<iframe srcdoc='<b>'>",
             "<b/onclick\n=\nf()>",
             "<details ontoggle=f()>",
+            "<meta http-equiv=refresh content='0;url=//h'>",
+            "<style>@im\\port '//h'</style>",
+            "<style>p{background:url(//h)}</style>",
         ] {
             assert!(!found(text).is_empty(), "{text}");
         }
@@ -400,6 +447,9 @@ mod tests {
             "<a href=\"javascript:void(0)\">x</a>",
             "<img src=\"data:image/svg+xml;base64,PHN2Zz4=\">",
             "<template><div>{{ msg }}</div></template>",
+            "<meta charset=\"utf-8\"><meta name=viewport content=x>",
+            "<style>p{color:red}</style>",
+            "<!--[if mso]><p>x</p><![endif]-->",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

@@ -3,6 +3,8 @@
 mod address;
 mod html;
 mod script;
+mod shell;
+mod shell_words;
 mod sql;
 mod sql_statement;
 mod sql_tokens;
@@ -12,7 +14,9 @@ use super::bytes;
 use super::context::Context;
 use super::predicate::Found;
 
-pub(super) use structure::{GRAPHQL_BATCH_MAX, doctype, graphql, is_graphql, key, path};
+pub(super) use structure::{
+    GRAPHQL_BATCH_MAX, doctype, graphql, graphql_texts, is_graphql, key, path,
+};
 
 /// Bytes of a value the address and path detectors read; literals and patterns read all of it.
 const VALUE_BYTES_MAX: usize = 16_384;
@@ -36,7 +40,7 @@ pub(super) fn value(
         .unwrap_or_default();
     let has = |class: u16| classes & class != 0;
     if has(bytes::QUOTE | bytes::BRACKET | bytes::SIGN)
-        || has(bytes::BLANK)
+        || has(bytes::BLANK | bytes::LINE)
             && (has(bytes::DIGIT | bytes::LINE) || text.len() < 64 || names_select(text))
     {
         if text.len() <= WINDOW_BYTES {
@@ -50,6 +54,10 @@ pub(super) fn value(
     }
     if has(bytes::QUOTE | bytes::SIGN) {
         html::find_attribute(head, found);
+    }
+    let separated = bytes::SIGN | bytes::QUOTE | bytes::LINE | bytes::ESCAPE | bytes::BRACKET;
+    if has(separated) && context != Context::UserAgent {
+        shell::find(head, found);
     }
     if has(bytes::COLON) {
         script::find(head, found);
@@ -76,12 +84,16 @@ fn names_select(text: &[u8]) -> bool {
 fn condensed(text: &[u8]) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::with_capacity(text.len());
     let mut run = 0_usize;
+    let mut closable = true;
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         let opens =
             byte == b'/' && text.get(at + 1) == Some(&b'*') && text.get(at + 2) != Some(&b'!');
-        let inside = text.get(at + 2..).filter(|_| opens);
-        if let Some(end) = inside.and_then(|rest| memchr::memmem::find(rest, b"*/")) {
+        let inside = text.get(at + 2..).filter(|_| opens && closable);
+        let end = inside.and_then(|rest| memchr::memmem::find(rest, b"*/"));
+        // One search to the end suffices to know that no comment closes any more.
+        closable &= inside.is_none() || end.is_some();
+        if let Some(end) = end {
             out.push(b' ');
             at += end + 4;
             continue;

@@ -25,7 +25,11 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
             continue;
         };
         let after = squeezed.get(at + scheme.len()..).unwrap_or_default();
-        let spaced = after.first() == Some(&b' ') && at > 0;
+        let word = after.trim_ascii_start();
+        let word = word.split(|b| *b == b' ').next().unwrap_or_default();
+        // `JavaScript: The Good Parts (2008)`
+        let titled = at > 0 || word.iter().all(u8::is_ascii_alphabetic);
+        let spaced = after.first() == Some(&b' ') && titled;
         let runs = after
             .iter()
             .take(120)

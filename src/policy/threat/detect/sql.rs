@@ -145,7 +145,11 @@ fn condition(text: &[u8], tokens: &[Token], at: usize, after_text: bool, comment
                 right += 1;
             }
             let value = kind(tokens, right).is_some_and(|k| k.is_value() || k == Kind::Select);
-            let both = first.is_value() && value;
+            // `… and 1 = 1, trivially`
+            let told = !after_text
+                && first == Kind::Number
+                && matches!(kind(tokens, right + 1), Some(Kind::Comma | Kind::Word));
+            let both = first.is_value() && value && !told;
             // `1 or 2 is`: words compare in prose as well, so both sides have to be values there.
             both && (!word
                 || after_text
@@ -157,6 +161,7 @@ fn condition(text: &[u8], tokens: &[Token], at: usize, after_text: bool, comment
                     }))
                 || after_text
                     && (value || first.is_value() && kind(tokens, right) == Some(Kind::Word))
+                || after_text && !word && cut(tokens) && kind(tokens, right) == Some(Kind::Word)
         }
         None | Some(Kind::Comment { .. }) if first == Kind::Number => after_text || comment,
         None => after_text && (first == Kind::Call || end > plain + 1),
@@ -168,6 +173,11 @@ fn condition(text: &[u8], tokens: &[Token], at: usize, after_text: bool, comment
         }
         _ => first == Kind::Call && known_call(text, tokens, at),
     }
+}
+
+/// Whether an empty comment cuts off what follows.
+fn cut(tokens: &[Token]) -> bool {
+    tokens.last().map(|t| t.kind) == Some(Kind::Comment { empty: true })
 }
 
 fn known_call(text: &[u8], tokens: &[Token], at: usize) -> bool {
@@ -224,7 +234,10 @@ fn closed_text(text: &[u8], tokens: &[Token], found: &mut Found) {
                 Predicate::SqlCommentTail
             })
         }
-        Some(k) if is_operator(k) => expression(tokens, at),
+        Some(Kind::Semicolon) if cut(tokens) && tokens.len() > at + 2 => {
+            Some(Predicate::SqlStacked)
+        }
+        Some(k) if is_operator(k) => expression(text, tokens, at),
         _ => None,
     };
     if let Some(finding) = finding {
@@ -239,8 +252,11 @@ fn is_operator(kind: Kind) -> bool {
     )
 }
 
+/// Operators before one operand.
+const OPERATORS_MAX: usize = 3;
+
 /// What an expression after a closed string is: `'||'x`, `'-@a`, or too weak to say alone.
-fn expression(tokens: &[Token], at: usize) -> Option<Predicate> {
+fn expression(text: &[u8], tokens: &[Token], at: usize) -> Option<Predicate> {
     let words = tokens
         .iter()
         .skip(at)
@@ -251,6 +267,19 @@ fn expression(tokens: &[Token], at: usize) -> Option<Predicate> {
         next += 1;
     }
     let operand = kind(tokens, next)?;
+    // A class of a pattern lists signs; `"or"` is a quoted word.
+    let touches = tokens.first().is_some_and(|t| t.end == place(tokens, at));
+    let word = text
+        .get(place(tokens, at))
+        .is_some_and(u8::is_ascii_alphabetic);
+    let quoted = touches
+        && word
+        && next == at + 1
+        && tokens.get(at).is_some_and(|t| t.end == place(tokens, next));
+    let lists_signs = next > at + OPERATORS_MAX && text.get(place(tokens, next)) == Some(&b'?');
+    if lists_signs || quoted && matches!(operand, Kind::Text { closed: false, .. }) {
+        return None;
+    }
     if operand == Kind::Select && select_list(tokens, next + 1) {
         return Some(Predicate::SqlBreakout);
     }
@@ -280,12 +309,30 @@ fn expression(tokens: &[Token], at: usize) -> Option<Predicate> {
         operand.is_text() && !(sum && open) && !nothing && (open || kind(tokens, after).is_some());
     // `"LIKE"` is a quoted word; `'NOT LIKE'` is not.
     let quoted_word = nothing && next == at + 1;
-    let strong = words && !quoted_word || matches!(operand, Kind::Variable | Kind::Call) || joined;
+    let compared = matches!(kind(tokens, at), Some(Kind::Compare { word: false }));
+    let chained = compared && (cut(tokens) || compares_on(tokens, after));
+    let strong = words && !quoted_word
+        || matches!(operand, Kind::Variable | Kind::Call)
+        || joined
+        || chained;
     Some(if strong {
         Predicate::SqlBreakout
     } else {
         Predicate::SqlWeakBreakout
     })
+}
+
+/// Whether a comparison goes on with another, and ends in a string the template closes.
+fn compares_on(tokens: &[Token], at: usize) -> bool {
+    matches!(kind(tokens, at), Some(Kind::Compare { word: false }))
+        && tokens
+            .iter()
+            .skip(at)
+            .all(|t| is_operator(t.kind) || t.kind.is_value())
+        && matches!(
+            tokens.last().map(|t| t.kind),
+            Some(Kind::Text { closed: false, .. })
+        )
 }
 
 #[cfg(test)]
@@ -322,6 +369,14 @@ mod tests {
             "1' and sleep(5)='",
             "(select 1 from dual)",
             "9'/*!50000or*/1=1",
+            "x' union select a || ':' || b from t",
+            "3. union select.2 q",
+            "(select a/2 from t limit 1,1)",
+            "n'; desc t; -- ",
+            "n' or a=a-- ",
+            "'=0-- ",
+            "n' = !0 = !!'0",
+            "7\nunion\nselect\n7",
         ] {
             assert!(!found(text).is_empty(), "{text}");
         }
@@ -350,6 +405,13 @@ mod tests {
             "Delete from cart; drop in",
             "price > 5 and < 10",
             "if (x > 0 && y < 1) { return 'a' || b; }",
+            "select the item from the list where it's shown",
+            "grant all wishes to everyone",
+            "2 + 2 = 4 and 1 = 1, trivially",
+            "shutdown -- maintenance tonight",
+            "exec(utive) summary",
+            "[a-z!#$%&'*+/=?^_`{|}~-]+",
+            "\"or\" is a word; 'and' too",
         ] {
             // A weak finding alone blocks nothing.
             let strong = found(text)

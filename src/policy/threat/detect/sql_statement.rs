@@ -61,8 +61,9 @@ pub(super) fn added(text: &[u8], tokens: &[Token], found: &mut Found) {
                     .checked_sub(1)
                     .and_then(|i| kind(tokens, i))
                     .is_some_and(Kind::is_value);
+                let bare = next + 1 >= tokens.len() || kind(tokens, next + 1) == Some(Kind::Number);
                 if kind(tokens, next) == Some(Kind::Select)
-                    && (select_list(tokens, next + 1) || valued && next + 1 >= tokens.len())
+                    && (select_list(tokens, next + 1) || valued && bare)
                 {
                     found.note(Predicate::SqlUnion, token.at);
                 }
@@ -131,17 +132,45 @@ pub(super) fn select_list(tokens: &[Token], from: usize) -> bool {
                     .any(|t| t.kind == Kind::From || matches!(t.kind, Kind::Comment { .. })),
                 Some(Kind::Word) => {
                     kind(tokens, next + 1) == Some(Kind::From)
+                        && from_list(tokens, next + 2)
                         && tokens
                             .iter()
                             .skip(next)
                             .any(|t| t.kind == Kind::Dot || t.kind == Kind::Keyword)
                 }
                 Some(Kind::Close | Kind::Comment { .. }) => true,
+                Some(Kind::Logic | Kind::Arithmetic | Kind::Star) => columns(tokens, next),
                 _ => false,
             }
         }
         _ => false,
     }
+}
+
+/// The rest of a list of columns that holds operators, up to its FROM and a table.
+fn columns(tokens: &[Token], from: usize) -> bool {
+    let listed = |t: &&Token| {
+        t.kind.is_value()
+            || matches!(
+                t.kind,
+                Kind::Word
+                    | Kind::Dot
+                    | Kind::Comma
+                    | Kind::Logic
+                    | Kind::Arithmetic
+                    | Kind::Star
+                    | Kind::Open
+                    | Kind::Close
+            )
+    };
+    let end = from
+        + tokens
+            .iter()
+            .skip(from)
+            .take(COLUMN_TOKENS_MAX)
+            .take_while(listed)
+            .count();
+    kind(tokens, end) == Some(Kind::From) && from_list(tokens, end + 1)
 }
 
 /// A table, then nothing that is prose.
@@ -162,6 +191,9 @@ fn from_list(tokens: &[Token], at: usize) -> bool {
             )
         )
 }
+
+/// Tokens of one list of columns.
+const COLUMN_TOKENS_MAX: usize = 64;
 
 /// What a schema's statements are about.
 const OBJECTS: [&str; 9] = [
@@ -268,7 +300,9 @@ impl Here<'_> {
         match word {
             b"exec" | b"execute" => {
                 let name = word_text(self.text, self.tokens, self.at + 1).to_ascii_lowercase();
-                matches!(self.next(), Some(Kind::Variable | Kind::Open))
+                let argument = self.kind(2).is_some_and(Kind::is_value);
+                self.next() == Some(Kind::Variable)
+                    || self.next() == Some(Kind::Open) && argument
                     || self.kind(2) == Some(Kind::Dot)
                     || name.starts_with(b"sp_")
                     || name.starts_with(b"xp_")
@@ -286,11 +320,11 @@ impl Here<'_> {
                 let rights = [
                     "all", "select", "insert", "update", "delete", "create", "execute",
                 ];
-                self.is(1, &rights) && (2..8).any(|i| self.is(i, &["to", "on", "from"]))
+                self.is(1, &rights) && (2..6).any(|i| self.is(i, &["on", "privileges"]))
             }
             b"shutdown" => match self.next() {
                 None => self.at > 0,
-                Some(Kind::Comment { .. } | Kind::Semicolon) => true,
+                Some(Kind::Comment { empty: true } | Kind::Semicolon) => true,
                 Some(_) => self.is(1, &["with"]) && self.is(2, &["nowait"]),
             },
             _ => false,

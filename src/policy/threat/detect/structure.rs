@@ -159,6 +159,20 @@ pub(in crate::policy::threat) fn graphql(text: &[u8], found: &mut Found) {
     }
 }
 
+/// The strings of a GraphQL document: what its resolvers receive.
+pub(in crate::policy::threat) fn graphql_texts(text: &[u8]) -> Vec<&[u8]> {
+    let list = cypher::tokens(
+        text.get(..text.len().min(cypher::TEXT_BYTES_MAX))
+            .unwrap_or_default(),
+    );
+    list.list
+        .iter()
+        .filter(|token| token.kind == Cypher::Text)
+        .map(|token| token.inner(text))
+        .filter(|inner| inner.len() > 3)
+        .collect()
+}
+
 /// A fragment that spreads itself, or two that spread each other.
 fn circular(text: &[u8], list: &cypher::Tokens) -> bool {
     let mut spreads: Vec<(&[u8], &[u8])> = Vec::new();
