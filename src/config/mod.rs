@@ -18,6 +18,7 @@ mod enrichment;
 mod file;
 mod findings;
 mod model;
+mod notifications;
 mod placed;
 mod rules;
 mod schema;
@@ -42,6 +43,7 @@ pub use self::model::{
     ProtocolLimits, Route, RowCount, Secret, ShutdownSettings, Source, TelemetrySettings, TlsFiles,
     TracesSettings, UpstreamTls, WhenFull,
 };
+pub use self::notifications::{Audience, NotifyForm, NotifySink};
 pub use self::rules::{ComplexitySettings, RulesSettings};
 pub use self::sinks::{
     FileSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, StartAt, TlsClient,

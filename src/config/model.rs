@@ -114,7 +114,7 @@ pub struct Admin {
 pub struct Secret(Arc<str>);
 
 impl Secret {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self(text.into())
     }
 

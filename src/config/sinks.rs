@@ -10,6 +10,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::notifications::NotifySink;
+
 /// Where a sink begins that has no cursor yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +49,8 @@ pub enum SinkKind {
     File(FileSink),
     /// JSON lines over TCP.
     Logstash(LogstashSink),
+    /// Notifications of single findings.
+    Notify(NotifySink),
 }
 
 /// JSON lines in files.

@@ -317,6 +317,12 @@ fn outcome(ctx: &RequestContext) -> Outcome {
 }
 
 fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
+    // What a rule that counts asks for does not follow from a single weak finding.
+    let followed = ctx
+        .inspection
+        .as_ref()
+        .map(|found| found.mitigations)
+        .unwrap_or_default();
     let found = ctx.inspection.iter().flat_map(|found| &found.indicators);
     found
         .map(|found| IndicatorRecord {
@@ -332,6 +338,7 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
             mitigations: found
                 .mitigations
                 .iter()
+                .filter(|word| found.mode != Mode::Enforce || followed.has(*word))
                 .map(|word| word.name().into())
                 .collect(),
         })

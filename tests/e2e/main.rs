@@ -22,6 +22,7 @@ mod inspection;
 mod keys;
 mod lifecycle;
 mod limits;
+mod notifications;
 mod penalties;
 mod protocol;
 mod replay;

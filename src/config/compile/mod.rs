@@ -5,6 +5,7 @@
 
 mod access;
 mod enrichment;
+mod notifications;
 mod penalties;
 mod routes;
 mod rules;
@@ -43,7 +44,7 @@ pub(super) fn compile(file: FileShape, base_dir: &Path, findings: &mut Findings)
     let routes = compiler.routes(&file, inspection, &protocol);
     let rules = compiler.rules(&file);
     let penalties = compiler.penalties(&file.penalties.value);
-    let audit = compiler.audit(&file.audit.value);
+    let audit = compiler.audit_and_notifications(&file);
     let telemetry = compiler.telemetry(&file.telemetry.value);
     let threads = match count(&file.threads) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

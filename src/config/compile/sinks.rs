@@ -154,7 +154,6 @@ impl Compiler<'_> {
     }
 
     /// A secret by its place.
-    #[expect(dead_code, reason = "for the sinks that authenticate")]
     pub(super) fn secret(&mut self, shape: &Placed<SecretShape>) -> Option<Secret> {
         let (at, text) = match (&shape.value.file, &shape.value.env) {
             (Some(file), None) => {

@@ -5,6 +5,7 @@
 //! [`super::compile`]. A required key is listed in its struct's `required`.
 
 mod enrichment;
+mod notifications;
 mod penalties;
 mod rules;
 mod sinks;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::enrichment::{GeoIpShape, GraphShape};
+pub(super) use self::notifications::{NotificationsShape, OrganizationShape, SecurityTeamShape};
 pub(super) use self::penalties::PenaltiesShape;
 pub(super) use self::rules::{ExclusionShape, RulesShape, ScopedComplexityShape};
 pub(super) use self::sinks::{
@@ -76,6 +78,8 @@ pub(super) struct FileShape {
     pub(super) rules: Placed<RulesShape>,
     /// What mitigations lay upon keys, and for how long.
     pub(super) penalties: Placed<PenaltiesShape>,
+    /// Who is told of findings, and where.
+    pub(super) notifications: Placed<NotificationsShape>,
     /// The audit log.
     pub(super) audit: Placed<AuditShape>,
     /// Where addresses are; places in audit events are unknown without it.
@@ -104,6 +108,7 @@ impl Default for FileShape {
             inspection: Placed::default(),
             rules: Placed::default(),
             penalties: Placed::default(),
+            notifications: Placed::default(),
             audit: Placed::default(),
             geoip: None,
             telemetry: Placed::default(),

@@ -2,6 +2,7 @@
 
 mod file;
 mod logstash;
+mod notify;
 mod unacknowledged;
 
 use std::io;
@@ -14,6 +15,7 @@ pub(super) fn build(kind: &SinkKind) -> Box<dyn Sink> {
     match kind {
         SinkKind::File(settings) => Box::new(file::Files::new(settings)),
         SinkKind::Logstash(settings) => Box::new(logstash::Logstash::new(settings)),
+        SinkKind::Notify(settings) => Box::new(notify::Notify::new(settings)),
     }
 }
 
