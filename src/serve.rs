@@ -170,6 +170,10 @@ fn log_options(config: &Config) -> LogOptions {
             config::WhenFull::Refuse => audit::WhenFull::Refuse,
             config::WhenFull::DropOldest => audit::WhenFull::DropOldest,
         },
+        signing_key_file: match &config.audit.signing_key_file {
+            Some(file) => file.clone(),
+            None => config.data_dir.join(audit::SIGNING_KEY_FILE),
+        },
         segment_bytes_max: config.audit.segment_bytes_max,
         total_bytes_max: config.audit.total_bytes_max,
         ..LogOptions::new(config.data_dir.join("audit"))

@@ -2,6 +2,7 @@
 
 mod explain;
 mod penalties;
+mod proof;
 mod search;
 
 use std::sync::Arc;
@@ -45,6 +46,9 @@ pub(crate) async fn serve(
 fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/audit/events", get(audit_events))
+        .route("/audit/proof/{event_id}", get(proof::proof))
+        .route("/audit/key", get(proof::key))
+        .route("/audit/checkpoint", get(proof::checkpoint))
         .route("/explain/{id}", get(explain_decision))
         .route("/config", get(effective_config))
         .route("/reload", post(reload))

@@ -11,6 +11,7 @@ mod encode;
 pub mod event;
 mod event_id;
 pub mod log;
+pub mod proof;
 mod read;
 pub mod search;
 pub mod timestamp;
@@ -31,6 +32,8 @@ pub use log::{
     AppendError, Durability, Followed, FollowedEvent, Follower, Log, LogOptions, LogStats, Lost,
     OpenError, Position, Recovery, WhenFull,
 };
+pub use proof::key::SIGNING_KEY_FILE;
+pub use proof::{Proof, ProofError, PublicKey, TreeHead, Trust, Unproved, prove_dir, signed_by};
 pub use read::{ReadAll, ReadError, read_all};
 pub use search::{Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};
 pub use verify::{Bad, BadReason, Verification, verify};

@@ -134,8 +134,21 @@ pub enum SearchError {
 pub struct Page {
     /// As they are stored.
     pub events: Vec<Box<RawValue>>,
+    /// Their places in the log.
+    #[serde(skip)]
+    pub positions: Vec<Position>,
     /// Where the next page begins; absent when there is none.
     pub next_cursor: Option<String>,
+}
+
+impl Page {
+    /// Its newest event.
+    pub fn into_first(self) -> Option<RawEvent> {
+        let (event, position) = (self.events.into_iter().next(), self.positions.first());
+        event
+            .zip(position.copied())
+            .map(|(json, position)| RawEvent { position, json })
+    }
 }
 
 /// One stored event.
@@ -220,7 +233,10 @@ pub(crate) fn search_segments(
                     continue;
                 }
                 before = frame.sequence;
-                page.events.extend(wanted.take(&frame));
+                if let Some(event) = wanted.take(&frame) {
+                    page.events.push(event);
+                    page.positions.push(Position(frame.sequence));
+                }
                 if page.events.len() == wanted.limit {
                     page.next_cursor = Some(before.to_string());
                     return Ok(page);

@@ -1,8 +1,9 @@
 //! Checking that a log still says what was written: offline, read-only, with no trust in the writer.
 //!
-//! Every frame's checksum, sequence and chain is recomputed from the first segment kept to the last, and the end
-//! must reach the checkpoint. The first place where this fails is named. It works beside a running gateway
-//! as well: the checkpoint is read first, so the log may only be longer than it says.
+//! Every frame's checksum, sequence, chain and Merkle leaf is recomputed from the first segment kept to the last; the
+//! tree must have the root of every signed checkpoint, and the end must reach the newest one. The first place where
+//! this fails is named. It works beside a running gateway as well: checkpoints are read first, so the log may
+//! only be longer than they say.
 
 use std::fmt;
 use std::io;
@@ -13,6 +14,8 @@ use super::log::format::{Frame, HEADER_BYTES, Kind};
 use super::log::frames::{Frames, Step};
 use super::log::segments::{Segment, checkpoint, segments};
 use super::log::storage::{Directory, Storage, read_whole};
+use super::proof::TreeHead;
+use super::proof::check::{Place, SignedCheck, Trust};
 
 /// What is wrong at a bad place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +38,18 @@ pub enum BadReason {
     Rewritten,
     /// There is no readable checkpoint, so nobody can say where the log ended.
     NoCheckpoint,
+    /// The event is not the one whose hash the tree has.
+    Leaf,
+    /// The tree over the events is not the one that was signed, from this event on.
+    Forged,
+    /// A signed checkpoint or a public key is damaged, or signed by an unknown key.
+    Signature,
+    /// A signed checkpoint covers less than one before it.
+    Backwards,
+    /// No signature covers the events from this one on.
+    Unsigned,
+    /// The tree of the dropped events is gone, so that signatures cannot be checked.
+    Tree,
 }
 
 impl fmt::Display for BadReason {
@@ -49,6 +64,12 @@ impl fmt::Display for BadReason {
             Self::Truncated => "the log ends before its checkpoint",
             Self::Rewritten => "history differs from its checkpoint",
             Self::NoCheckpoint => "no readable checkpoint",
+            Self::Leaf => "event differs from the hash kept of it",
+            Self::Forged => "history differs from what was signed, from this event on",
+            Self::Signature => "signed checkpoint damaged, or signed by an unknown key",
+            Self::Backwards => "signed checkpoints go back",
+            Self::Unsigned => "no signature covers the events from this one on",
+            Self::Tree => "the tree of the dropped events is gone",
         })
     }
 }
@@ -56,7 +77,7 @@ impl fmt::Display for BadReason {
 /// The first bad place of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bad {
-    /// The segment's ordinal, which is its file name.
+    /// The segment's ordinal, which is its file name; 0 for the file of signed checkpoints.
     pub segment: u64,
     /// Where in the file, in bytes.
     pub offset: u64,
@@ -81,6 +102,10 @@ pub struct Verification {
     pub chain: Option<Chain>,
     /// How far the checkpoint vouches for it.
     pub checkpoint_sequence: Option<u64>,
+    /// What the newest signature covers.
+    pub signed: Option<TreeHead>,
+    /// Signed checkpoints found.
+    pub signatures: u64,
     /// Bytes after the last event: a crash left them, or an event is being written.
     pub tail_bytes: u64,
     /// Bad places in all.
@@ -101,11 +126,12 @@ impl Verification {
 /// # Errors
 ///
 /// When the directory or a file of it cannot be read at all.
-pub fn verify(dir: &Path) -> io::Result<Verification> {
-    verify_storage(&Directory::read_only(dir))
+pub fn verify(dir: &Path, trust: &Trust) -> io::Result<Verification> {
+    verify_storage(&Directory::read_only(dir), trust)
 }
 
-pub(crate) fn verify_storage(storage: &dyn Storage) -> io::Result<Verification> {
+pub(crate) fn verify_storage(storage: &dyn Storage, trust: &Trust) -> io::Result<Verification> {
+    let signed = SignedCheck::open(storage, trust)?;
     let checkpoint = checkpoint(storage)?;
     let mut segments = segments(storage)?;
     segments.retain(|segment| !segment.is_superseded());
@@ -120,9 +146,13 @@ pub(crate) fn verify_storage(storage: &dyn Storage) -> io::Result<Verification> 
         last: None,
         seen: Verification {
             checkpoint_sequence: checkpoint.as_ref().map(|checkpoint| checkpoint.sequence),
+            signed: signed.newest.clone(),
+            signatures: signed.signatures,
             ..Verification::default()
         },
+        signed,
     };
+    check.begin(first.map_or(1, |header| header.first_sequence));
     for (at, segment) in segments.iter().enumerate() {
         let bytes = match read_whole(storage, &segment.name) {
             Ok(bytes) => bytes,
@@ -136,16 +166,34 @@ pub(crate) fn verify_storage(storage: &dyn Storage) -> io::Result<Verification> 
     Ok(check.seen)
 }
 
-struct Check {
+struct Check<'s> {
     log_id: Option<[u8; 16]>,
     /// What the checkpoint vouches for.
     anchor: Option<(u64, Chain)>,
     /// The newest event seen and the chain after it.
     last: Option<(u64, Chain)>,
+    signed: SignedCheck<'s>,
     seen: Verification,
 }
 
-impl Check {
+impl Check<'_> {
+    fn begin(&mut self, first_sequence: u64) {
+        self.signed.begin(self.log_id.as_ref(), first_sequence);
+        self.take_findings();
+    }
+
+    /// Takes over what the signatures showed. A forgery shows only at the next signature, after other bad places
+    /// of the same stretch.
+    fn take_findings(&mut self) {
+        for (place, reason) in std::mem::take(&mut self.signed.findings) {
+            let later = |bad: &Bad| bad.event_seq > place.sequence;
+            if reason == BadReason::Forged {
+                self.seen.first_bad.take_if(|bad| later(bad));
+            }
+            self.bad(place.segment, place.offset, place.sequence, reason);
+        }
+    }
+
     fn bad(&mut self, segment: u64, offset: usize, event_seq: u64, reason: BadReason) {
         self.seen.bad_total += 1;
         self.seen.first_bad.get_or_insert(Bad {
@@ -250,6 +298,13 @@ impl Check {
         }
         self.last = Some((sequence, frame.chain));
         self.seen.events += u64::from(frame.kind == Kind::Event);
+        let place = Place {
+            segment,
+            offset,
+            sequence,
+        };
+        self.signed.event(place, || frame.tree_leaf(), frame.chain);
+        self.take_findings();
         if let Some((vouched, chain)) = self.anchor
             && vouched == sequence
             && chain != frame.chain
@@ -261,6 +316,12 @@ impl Check {
     fn end(&mut self, segment: u64) {
         self.seen.last_sequence = self.last.map_or(0, |(sequence, _)| sequence);
         self.seen.chain = self.last.map(|(_, chain)| chain);
+        self.signed.end(Place {
+            segment,
+            offset: 0,
+            sequence: self.seen.last_sequence,
+        });
+        self.take_findings();
         match self.anchor {
             None if self.seen.segments > 0 => {
                 self.bad(segment, 0, self.next(), BadReason::NoCheckpoint);

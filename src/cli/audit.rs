@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::proof::{self, VerifyArguments};
 use super::{CliError, Outcome};
 use crate::admin::{self, SearchParameters, search_of};
-use crate::audit::{Page, Position, read_all, search_dir, verify};
+use crate::audit::{Page, Position, read_all, search_dir};
 use crate::notes;
 
 /// Events `tail` keeps at the most.
@@ -39,8 +40,20 @@ pub(super) enum AuditCommand {
     },
     /// Print every event as a JSON line, oldest first.
     Export,
-    /// Check every segment, frame and chain; name the first bad place.
-    Verify,
+    /// Check every segment, frame, chain and signature; name the first bad place.
+    Verify(VerifyArguments),
+    /// Print the proof of one event, as JSON: whoever has the public key can check it without us.
+    Proof {
+        /// The event's id.
+        id: String,
+        /// Size of an earlier checkpoint; the proof then shows that its events are still the same.
+        #[arg(long)]
+        from: Option<u64>,
+    },
+    /// Print the public key that checks the log's signatures. Keep a copy elsewhere.
+    Key,
+    /// Print the newest signed checkpoint. Kept elsewhere, it shows later whether the past is still the same.
+    Checkpoint,
 }
 
 impl AuditCommand {
@@ -50,7 +63,10 @@ impl AuditCommand {
             Self::Search { parameters, json } => search(data_dir, parameters, *json, out),
             Self::Tail { lines, follow } => tail(&dir, *lines, *follow, out),
             Self::Export => export(&dir, out),
-            Self::Verify => verify_log(&dir, out),
+            Self::Verify(arguments) => arguments.run(&dir, out),
+            Self::Proof { id, from } => proof::print_proof(id, *from, &dir, out),
+            Self::Key => proof::print_key(&dir, out),
+            Self::Checkpoint => proof::print_checkpoint(&dir, out),
         }
     }
 }
@@ -169,32 +185,6 @@ fn export(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
     }
     out.flush()?;
     Ok(if bad == 0 {
-        Outcome::Done
-    } else {
-        Outcome::Failed
-    })
-}
-
-fn verify_log(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
-    let verification = verify(dir).map_err(CliError::runtime)?;
-    writeln!(
-        out,
-        "{} events in {} segments, {} to {}, {} bytes after the last",
-        verification.events,
-        verification.segments,
-        verification.first_sequence,
-        verification.last_sequence,
-        verification.tail_bytes,
-    )?;
-    match &verification.first_bad {
-        Some(bad) => writeln!(
-            out,
-            "{} bad places, the first at event {}, segment {}, byte {}: {}",
-            verification.bad_total, bad.event_seq, bad.segment, bad.offset, bad.reason
-        )?,
-        None => writeln!(out, "clean")?,
-    }
-    Ok(if verification.is_sound() {
         Outcome::Done
     } else {
         Outcome::Failed

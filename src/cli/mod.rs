@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod explain;
 mod penalties;
+mod proof;
 mod replay;
 mod rules;
 

@@ -369,6 +369,8 @@ pub enum Otherwise {
 pub struct AuditSettings {
     /// When an audit event counts as kept.
     pub durability: Durability,
+    /// The key that signs the log, if it is not in the data folder.
+    pub signing_key_file: Option<PathBuf>,
     /// Size at which a segment is closed and the next one begun.
     pub segment_bytes_max: u64,
     /// Size of the whole log; at least two segments.

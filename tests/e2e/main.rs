@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod notifications;
 mod penalties;
+mod proof;
 mod protocol;
 mod replay;
 mod sinks;

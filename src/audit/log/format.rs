@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::audit::proof::Hash;
+
 /// Names of the parts of a frame or header that can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
@@ -33,6 +35,8 @@ pub(crate) const HEADER_BYTES: usize = 96;
 pub(crate) const FRAME_HEADER_BYTES: usize = 52;
 /// Largest payload of a frame, in bytes.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Size of what an erased event leaves, in bytes.
+pub(crate) const ERASED_BYTES: usize = 64;
 /// Size of one of the two slots of the checkpoint file, in bytes.
 pub(crate) const CHECKPOINT_BYTES: usize = 256;
 
@@ -63,7 +67,7 @@ impl Chain {
         let (purpose, rest) = key.split_at_mut(CHAIN_KEY.len());
         let (meaning, place) = rest.split_at_mut(4);
         purpose.copy_from_slice(&CHAIN_KEY);
-        meaning.copy_from_slice(&kind.bytes());
+        meaning.copy_from_slice(&kind.chained().bytes());
         place.copy_from_slice(&sequence.to_le_bytes());
         let mut input = [0_u8; 64];
         let (before, content) = input.split_at_mut(32);
@@ -103,7 +107,7 @@ pub(crate) enum Kind {
     Event,
     /// Reserved: a signed checkpoint. Chained, not an event.
     Checkpoint,
-    /// Reserved: the leaf of an erased event. Chained by that leaf, not an event.
+    /// What an erased event leaves: its two hashes. Chained as the event it was.
     Erased,
 }
 
@@ -113,6 +117,14 @@ impl Kind {
             Self::Event => [1, 0, 0, 0],
             Self::Checkpoint => [2, 0, 0, 0],
             Self::Erased => [3, 0, 0, 0],
+        }
+    }
+
+    /// The kind the chain remembers: erasing an event does not change history.
+    fn chained(self) -> Self {
+        match self {
+            Self::Erased => Self::Event,
+            other => other,
         }
     }
 
@@ -181,7 +193,6 @@ impl Checkpoint {
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.unix_micros.to_le_bytes());
         out.extend_from_slice(&self.chain.0);
-        // Room for a Merkle root, a key id and an Ed25519 signature.
         out.resize(CHECKPOINT_BYTES - 4, 0);
         seal(out)
     }
@@ -264,10 +275,36 @@ impl<'a> Frame<'a> {
 
     /// The leaf the chain was extended by.
     pub(crate) fn leaf(&self) -> Leaf {
-        match (self.kind, <[u8; 32]>::try_from(self.payload)) {
-            (Kind::Erased, Ok(leaf)) => Leaf(leaf),
-            _ => Leaf::of(self.payload),
+        match self.erased() {
+            Some((leaf, _)) => leaf,
+            None => Leaf::of(self.payload),
         }
+    }
+
+    /// The leaf the Merkle tree was extended by.
+    pub(crate) fn tree_leaf(&self) -> Hash {
+        match self.erased() {
+            Some((_, leaf)) => leaf,
+            None => Hash::of_leaf(self.payload),
+        }
+    }
+
+    /// The hashes an erased event has left.
+    fn erased(&self) -> Option<(Leaf, Hash)> {
+        let payload = <[u8; ERASED_BYTES]>::try_from(self.payload).ok();
+        let payload = payload.filter(|_| self.kind == Kind::Erased)?;
+        let (leaf, tree_leaf) = payload.split_first_chunk::<32>()?;
+        Some((Leaf(*leaf), Hash(tree_leaf.try_into().ok()?)))
+    }
+
+    /// What takes the payload's place when the event is erased.
+    #[cfg(test)]
+    pub(crate) fn hashes(&self) -> [u8; ERASED_BYTES] {
+        let mut hashes = [0; ERASED_BYTES];
+        let (leaf, tree_leaf) = hashes.split_at_mut(32);
+        leaf.copy_from_slice(&self.leaf().0);
+        tree_leaf.copy_from_slice(&self.tree_leaf().0);
+        hashes
     }
 }
 
@@ -324,12 +361,35 @@ mod tests {
         let chains = [
             start.after(1, Kind::Event, &leaf),
             start.after(2, Kind::Event, &leaf),
-            start.after(1, Kind::Erased, &leaf),
+            start.after(1, Kind::Checkpoint, &leaf),
             start.after(1, Kind::Event, &Leaf::of(b"{ }")),
             Chain::genesis(&[8; 16]).after(1, Kind::Event, &leaf),
         ];
         for (n, chain) in chains.iter().enumerate() {
             assert!(!chains[..n].contains(chain), "chain {n} is another's");
         }
+    }
+
+    #[test]
+    fn an_erased_frame_keeps_chain_and_leaves() {
+        let chain = Chain::genesis(&[7; 16]);
+        let frame = Frame {
+            sequence: 9,
+            kind: Kind::Event,
+            chain: chain.after(9, Kind::Event, &Leaf::of(b"{}")),
+            payload: b"{}",
+        };
+        let hashes = frame.hashes();
+        let erased = Frame {
+            kind: Kind::Erased,
+            payload: &hashes,
+            ..frame
+        };
+        assert_eq!(
+            (erased.leaf(), erased.tree_leaf()),
+            (frame.leaf(), frame.tree_leaf())
+        );
+        assert_eq!(chain.after(9, Kind::Erased, &erased.leaf()), frame.chain);
+        assert_eq!(erased.hashes(), hashes, "erasing twice changes nothing");
     }
 }

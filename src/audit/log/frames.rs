@@ -4,9 +4,9 @@ use memchr::memmem;
 
 use super::format::{FRAME_HEADER_BYTES, FormatError, Frame};
 
-/// The kind field of an event. It holds zero bytes and JSON holds none, so that no payload, whatever
-/// a client sent, can be taken for a frame.
-const EVENT_KIND: [u8; 4] = [1, 0, 0, 0];
+/// The kind fields of an event and of an erased one. They hold zero bytes and JSON holds none, so that no payload,
+/// whatever a client sent, can be taken for a frame.
+const KINDS: [[u8; 4]; 2] = [[1, 0, 0, 0], [3, 0, 0, 0]];
 /// Where the kind field stands in a frame, in bytes.
 const KIND_AT: usize = 16;
 
@@ -43,13 +43,16 @@ impl<'a> Frames<'a> {
         Frame::decode(self.bytes.get(at..).unwrap_or_default())
     }
 
-    /// The next offset after a damaged one where an event's frame stands.
+    /// The next offset after a damaged one where a frame stands.
     fn resume(&self, after: usize) -> usize {
         let from = after + 1 + KIND_AT;
-        memmem::find_iter(self.bytes.get(from..).unwrap_or_default(), &EVENT_KIND)
-            .map(|found| found + after + 1)
-            .find(|candidate| self.decode_at(*candidate).is_ok())
-            .unwrap_or(self.bytes.len())
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let next = KINDS.iter().filter_map(|kind| {
+            memmem::find_iter(rest, kind)
+                .map(|found| found + after + 1)
+                .find(|candidate| self.decode_at(*candidate).is_ok())
+        });
+        next.min().unwrap_or(self.bytes.len())
     }
 }
 

@@ -10,29 +10,31 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::watch;
 
 use super::follow::Reach;
-use super::format::PAYLOAD_BYTES_MAX;
+use super::format::{LogId, PAYLOAD_BYTES_MAX};
+use super::keeper::Keeper;
 use super::options::{Durability, LogOptions};
 use super::recover::recover;
 use super::report::{AppendError, LogStats, OpenError, Position, Recovery};
 use super::segments::LOCK_FILE;
 use super::storage::{Directory, Storage};
 use super::summary::Traits;
-use super::upkeep::{Distress, Dropped};
+use super::upkeep::Distress;
 use super::writer::{Entry, UNSYNCED_EVENTS_MAX, Writer};
 use crate::audit::encode::encode;
-use crate::audit::event::{AuditEvent, Severity};
+use crate::audit::event::AuditEvent;
 use crate::audit::event_id::EventIds;
+use crate::audit::proof::PublicKey;
+use crate::audit::proof::key::load_or_create;
+use crate::audit::proof::notary::Notary;
+use crate::audit::proof::note::Signer;
 use crate::audit::search::{Page, Search, SearchError, Tail, search_segments, tail_segments};
 use crate::now::Now;
 
 /// The shortest sync interval.
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// Wait between two attempts while the disk fails.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Most that a thread keeps of its serialisation buffer between events, in bytes.
 const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
@@ -43,12 +45,12 @@ thread_local! {
 /// A durable log of audit events; clones share it. The last one dropped closes it.
 #[derive(Clone)]
 pub struct Log {
-    owner: Arc<Owner>,
+    pub(super) owner: Arc<Owner>,
 }
 
 /// Ends the thread when the last clone goes.
-struct Owner {
-    shared: Arc<Shared>,
+pub(super) struct Owner {
+    pub(super) shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -58,35 +60,39 @@ impl Drop for Owner {
     }
 }
 
-struct Shared {
-    storage: Arc<dyn Storage>,
+pub(super) struct Shared {
+    pub(super) storage: Arc<dyn Storage>,
     durability: Durability,
-    interval: Duration,
+    pub(super) interval: Duration,
     state: Mutex<State>,
     /// Signalled when the thread should not wait for its interval.
-    work: Condvar,
-    /// The last sequence synced, for those who wait on it.
-    synced: watch::Sender<Synced>,
+    pub(super) work: Condvar,
+    /// The last sequences synced and signed, for those who wait on them.
+    pub(super) synced: watch::Sender<Synced>,
     /// A copy of the writer's [`Distress`], read without the lock.
-    distress: AtomicU8,
-    ids: EventIds,
+    pub(super) distress: AtomicU8,
+    pub(super) ids: EventIds,
+    pub(super) public_key: PublicKey,
 }
 
-struct State {
-    writer: Writer,
+pub(super) struct State {
+    pub(super) writer: Writer,
     events_refused: u64,
     /// Someone waits for a sync, or the unsynced events near their bound.
-    hurried: bool,
-    closing: bool,
-    closed: bool,
+    pub(super) hurried: bool,
+    /// Someone waits for a signature.
+    pub(super) signature_wanted: bool,
+    pub(super) closing: bool,
+    pub(super) closed: bool,
     /// Locked while the log is open.
     directory: Option<File>,
 }
 
 #[derive(Clone, Copy)]
-struct Synced {
-    sequence: u64,
-    closed: bool,
+pub(super) struct Synced {
+    pub(super) sequence: u64,
+    pub(super) signed: u64,
+    pub(super) closed: bool,
 }
 
 impl Log {
@@ -108,23 +114,31 @@ impl Log {
         getrandom::fill(&mut log_id)
             .map_err(|error| failed(io::Error::other(error.to_string())))?;
         let durability = limits.durability;
-        let (start, recovery) =
+        let (start, mut recovery) =
             recover(&*storage, log_id, limits.segment_bytes_max).map_err(failed)?;
+        let notary = notary(&storage, &start.log_id, options)?;
         let mut writer = Writer::start(storage.clone(), limits, start).map_err(failed)?;
+        writer.set_signed(notary.signed());
         writer.settle(Now::read().unix_micros).map_err(failed)?;
+        let mut keeper = Keeper::new(notary);
+        keeper.sign(&mut writer);
+        recovery.signature_broken = keeper.notary.is_broken();
         let synced = Synced {
             sequence: writer.stats().synced_sequence,
+            signed: writer.stats().signed_sequence,
             closed: false,
         };
         let shared = Arc::new(Shared {
             storage,
             durability,
             interval: options.sync_interval.max(SYNC_INTERVAL_MIN),
+            public_key: keeper.notary.public_key().clone(),
             distress: AtomicU8::new(writer.distress() as u8),
             state: Mutex::new(State {
                 writer,
                 events_refused: 0,
                 hurried: false,
+                signature_wanted: false,
                 closing: false,
                 closed: false,
                 directory: Some(lock),
@@ -136,7 +150,7 @@ impl Log {
         let background = shared.clone();
         let thread = std::thread::Builder::new()
             .name("audit-log".to_owned())
-            .spawn(move || background.keep())
+            .spawn(move || keeper.keep(&background))
             .map_err(failed)?;
         let owner = Owner {
             shared,
@@ -285,7 +299,7 @@ impl Log {
 }
 
 /// The value of `Shared::distress` once closed; no [`Distress`] has it.
-const CLOSED: u8 = u8::MAX;
+pub(super) const CLOSED: u8 = u8::MAX;
 
 impl Owner {
     fn close(&self) {
@@ -305,16 +319,16 @@ impl Owner {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hurry(&self) {
+    pub(super) fn hurry(&self) {
         self.lock().hurried = true;
         self.work.notify_one();
     }
 
-    fn append(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
+    pub(super) fn append(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
         let mut buffer = BUFFER.take();
         let written = serialise(event, &mut buffer);
         let appended =
@@ -333,7 +347,8 @@ impl Shared {
             state.writer.append(entry)
         };
         state.events_refused += u64::from(appended.is_err());
-        let behind = state.writer.unsynced_events() > UNSYNCED_EVENTS_MAX / 2;
+        let behind = state.writer.unsynced_events() > UNSYNCED_EVENTS_MAX / 2
+            || matches!(appended, Err(AppendError::Full));
         if !state.hurried && (behind || self.durability == Durability::Synced) {
             state.hurried = true;
             self.work.notify_one();
@@ -344,93 +359,6 @@ impl Shared {
         }
         appended
     }
-
-    /// The background thread: syncs, keeps house, writes index files, until closed.
-    fn keep(&self) {
-        loop {
-            let (closing, failing) = self.sync();
-            self.keep_house();
-            if closing {
-                let mut state = self.lock();
-                state.closed = true;
-                self.distress.store(CLOSED, Ordering::Relaxed);
-                drop(state);
-                // Whatever came in since the last sync.
-                self.sync();
-                self.synced.send_modify(|synced| synced.closed = true);
-                return;
-            }
-            self.wait(failing);
-        }
-    }
-
-    /// Waits for the interval, or until hurried; a failing disk is not hurried.
-    fn wait(&self, failing: bool) {
-        let state = self.lock();
-        let interval = if failing {
-            RETRY_INTERVAL
-        } else {
-            self.interval
-        };
-        let idle = |state: &mut State| !state.closing && (failing || !state.hurried);
-        let waited = self.work.wait_timeout_while(state, interval, idle);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.hurried = false;
-    }
-
-    /// One group commit. Answers whether the log is closing and whether the disk failed.
-    fn sync(&self) -> (bool, bool) {
-        let (job, closing) = {
-            let mut state = self.lock();
-            (state.writer.begin_sync(), state.closing)
-        };
-        let Some(job) = job else {
-            let distress = self.lock().writer.distress();
-            return (closing, distress != Distress::None);
-        };
-        let result = job.run(&*self.storage);
-        let mut state = self.lock();
-        let unix_micros = Now::read().unix_micros;
-        let result = state.writer.finish_sync(&job, result, unix_micros);
-        let sequence = state.writer.synced_sequence();
-        drop(state);
-        self.synced.send_modify(|synced| synced.sequence = sequence);
-        (closing, result.is_err())
-    }
-
-    fn keep_house(&self) {
-        let (dropped, job) = {
-            let mut state = self.lock();
-            state.writer.tick();
-            let distress = state.writer.distress() as u8;
-            self.distress.store(distress, Ordering::Relaxed);
-            (state.writer.take_dropped(), state.writer.index_job())
-        };
-        if let Some(job) = job {
-            job.run(&*self.storage);
-        }
-        if let Some(dropped) = dropped {
-            // Best effort: the counters tell of it as well.
-            drop(self.append(&dropped_event(&self.ids, dropped)));
-        }
-    }
-}
-
-/// The event that tells what a full log gave up.
-fn dropped_event(ids: &EventIds, dropped: Dropped) -> AuditEvent<'static> {
-    let now = Now::read().unix_micros;
-    let details = json!({
-        "segments": dropped.segments,
-        "first_sequence": dropped.first_sequence,
-        "last_sequence": dropped.last_sequence,
-    });
-    AuditEvent::system(
-        ids.next(now),
-        now,
-        Severity::Warning,
-        "audit.log.dropped",
-        details,
-    )
 }
 
 /// Writes an event as one line of JSON, clipped if it would not fit.
@@ -444,6 +372,24 @@ fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<(), AppendE
         return Ok(());
     }
     Err(AppendError::TooLarge)
+}
+
+/// What signs the log, with the key of its file.
+fn notary(
+    storage: &Arc<dyn Storage>,
+    log_id: &LogId,
+    options: &LogOptions,
+) -> Result<Notary, OpenError> {
+    let path = &options.signing_key_file;
+    let pair = load_or_create(path).map_err(|source| OpenError::SigningKey {
+        path: path.clone(),
+        source,
+    })?;
+    let signer = Signer::new(pair, log_id);
+    Notary::open(storage.clone(), *log_id, signer).map_err(|source| OpenError::Storage {
+        path: options.dir.clone(),
+        source,
+    })
 }
 
 /// Locks the directory for this process.

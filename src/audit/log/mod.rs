@@ -9,10 +9,10 @@
 //!   most the events of the last `sync_interval`, and never more than 10,000 events or 16 MiB: at that bound
 //!   appends are refused until a sync has caught up.
 //! - What was acknowledged is never reordered, replaced or invented. Damage is found, counted and located.
-//! - History cannot be edited, cut or reordered without [`verify`](crate::audit::verify()) naming the place, up to
-//!   whoever can also rewrite every later hash and the checkpoint; signed checkpoints close that door. The
-//!   removal of the oldest segments is no different from the log's own when it is full: `verify` says where
-//!   history begins, and a system event tells of each segment the log dropped.
+//! - History cannot be edited, cut or reordered without [`verify`](crate::audit::verify()) naming the place, not even
+//!   by whoever rewrites every later hash: the history is signed every second; see
+//!   [`proof`](crate::audit::proof). The removal of the oldest segments is no different from the log's own when it
+//!   is full: `verify` says where history begins, and a system event tells of each segment the log dropped.
 //! - The disk used is bounded by [`total_bytes_max`](LogOptions::total_bytes_max); what happens there is
 //!   [`WhenFull`].
 //!
@@ -30,27 +30,29 @@
 //! 000000000007.idx      summaries of a sealed segment's blocks; can be rebuilt, may be absent
 //! *.torn                what a recovery did not believe, kept for people
 //! 000000000008.new      a segment being put together; removed at open
+//! checkpoints.signed    signed checkpoints, as text, oldest first; the newest vouches for what `checkpoint` does
+//! keys.pub              the keys they are signed with
+//! tree-000000000000     Merkle leaves in blocks, and tree-roots: see `proof`
 //!
 //! segment    = header frame*
 //! header     = magic[8] "rg-audit"  version u16  zero[6]  log id[16]  ordinal u64  first sequence u64
 //!              synced through u64  chain before the first frame[32]  zero[4]  crc32c u32          96 bytes
 //! frame      = length u32  crc32c u32  sequence u64  kind u32  chain[32]  payload[length]    52 + length bytes
 //! checkpoint = magic[8] "rg-check"  version u16  zero[6]  log id[16]  sequence u64  unix micros u64
-//!              chain[32]  zero to 252 (room for a Merkle root and a signature)  crc32c u32       256 bytes
+//!              chain[32]  zero to 252  crc32c u32                                                256 bytes
 //! ```
 //!
 //! A frame's checksum covers everything but itself. Its kind is 1 for an event (the payload is one JSON
-//! object on one line), 2 for a signed checkpoint, 3 for an erased event (the payload is its leaf); 2 and 3
-//! are reserved and skipped by readers. Sequences begin at 1 and have no gaps.
+//! object on one line), 3 for an erased event (the payload is its leaf and its Merkle leaf, 64 bytes), which
+//! readers skip; 2 is reserved. Sequences begin at 1 and have no gaps.
 //!
 //! ```text
 //! leaf    = BLAKE3 keyed "leaf"  (payload)
-//! chain n = BLAKE3 keyed "chain" ‖ kind ‖ sequence  (chain n-1 ‖ leaf)
+//! chain n = BLAKE3 keyed "chain" ‖ kind ‖ sequence  (chain n-1 ‖ leaf)         an erased event has the kind it had
 //! chain 0 = BLAKE3 keyed "genesis" (log id)
 //! ```
 //!
-//! The chain is over leaves, so a payload can later be erased and the history still verifies, and the leaves
-//! are what a Merkle tree takes.
+//! The chain and the tree are over leaves, so a payload can later be erased and the history still verifies.
 //!
 //! # Abandonment
 //!
@@ -82,15 +84,17 @@
 mod follow;
 pub(crate) mod format;
 pub(crate) mod frames;
+mod keeper;
 mod live;
 mod options;
+mod proved;
 mod recover;
 mod report;
 pub(crate) mod segments;
 pub(crate) mod storage;
 pub(crate) mod summary;
 mod upkeep;
-mod writer;
+pub(crate) mod writer;
 
 #[cfg(test)]
 mod model;

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
+use ring::signature::Ed25519KeyPair;
 use uuid::Uuid;
 
 use super::format::HEADER_BYTES;
@@ -19,6 +20,9 @@ use super::summary::Traits;
 use super::upkeep::SyncJob;
 use super::writer::{Entry, Limits, Writer};
 use crate::audit::event::{AuditEvent, EventType, Severity};
+use crate::audit::proof::Trust;
+use crate::audit::proof::notary::Notary;
+use crate::audit::proof::note::Signer;
 use crate::audit::read::ReadAll;
 use crate::audit::verify::{BadReason, verify_storage};
 
@@ -32,6 +36,7 @@ struct World {
     disk: Simulated,
     limits: Limits,
     writer: Option<Writer>,
+    notary: Option<Notary>,
     job: Option<(SyncJob, Option<io::Result<()>>)>,
     /// What was acknowledged, by sequence; and how far at least the kernel and the disk have it.
     acknowledged: HashMap<u64, String>,
@@ -42,6 +47,8 @@ struct World {
     offered: HashMap<u64, HashSet<String>>,
     count: u64,
     faulty: bool,
+    /// Whether the log was signed since it was opened, which mends the file of signatures.
+    signed: bool,
     traits: Traits,
 }
 
@@ -68,6 +75,7 @@ impl World {
             random,
             limits,
             writer: None,
+            notary: None,
             job: None,
             acknowledged: HashMap::new(),
             last: 0,
@@ -76,6 +84,7 @@ impl World {
             offered: HashMap::new(),
             count: 0,
             faulty: false,
+            signed: false,
             traits: Traits::of(&event),
         }
     }
@@ -121,11 +130,27 @@ impl World {
                 self.job = Some((job, Some(result)));
             }
             Some((job, Some(result))) => {
-                drop(writer.finish_sync(&job, result, 0));
+                let frames = writer.finish_sync(job, result, 0);
                 let synced = writer.synced_sequence();
+                if let (Ok(frames), Some(notary)) = (frames, &mut self.notary) {
+                    notary.absorb(&frames);
+                    writer.reuse(frames);
+                }
                 assert!(synced >= self.synced, "synced never goes back");
                 self.synced = synced;
             }
+        }
+    }
+
+    fn sign(&mut self) {
+        if let (Some(writer), Some(notary)) = (&mut self.writer, &mut self.notary) {
+            let mark = writer.synced_mark();
+            if notary.is_behind(mark.sequence) {
+                let signed = notary.sign(mark, 0);
+                self.signed |= signed.is_ok();
+                writer.count_signature(&signed);
+            }
+            assert!(!notary.is_broken(), "what was signed is what is there");
         }
     }
 
@@ -163,9 +188,18 @@ impl World {
     fn open(&mut self) -> io::Result<Recovery> {
         let storage = Arc::new(self.disk.clone());
         let (start, recovery) = recover(&*storage, [9; 16], self.limits.segment_bytes_max)?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[5; 32]).unwrap();
+        let log_id = start.log_id;
+        let notary = Notary::open(storage.clone(), log_id, Signer::new(pair, &log_id))?;
         let mut writer = Writer::start(storage.clone(), self.limits.clone(), start)?;
+        writer.set_signed(notary.signed());
         writer.settle(0)?;
+        self.signed = !notary.is_behind(writer.synced_sequence());
+        self.notary = Some(notary);
         self.writer = Some(writer);
+        if self.random.chance(80) {
+            self.sign();
+        }
         Ok(recovery)
     }
 
@@ -179,6 +213,7 @@ impl World {
     /// The writer is gone; the log is opened again and compared with the list.
     fn reopen(&mut self, required: u64) {
         self.writer = None;
+        self.notary = None;
         self.job = None;
         if self.random.chance(70) {
             self.set_faults(Faults::default());
@@ -235,10 +270,11 @@ impl World {
             self.acknowledged.insert(sequence, json);
         }
         (self.last, self.written, self.synced) = (last, last, last);
-        let verification = verify_storage(&self.disk).unwrap();
+        let verification = verify_storage(&self.disk, &Trust::default()).unwrap();
         let bad = verification.first_bad.filter(|bad| {
             // Where even the checkpoint cannot be written, none can be asked for.
-            bad.reason != BadReason::NoCheckpoint || !self.faulty
+            (bad.reason != BadReason::NoCheckpoint || !self.faulty)
+                && (bad.reason != BadReason::Signature || self.signed)
         });
         assert_eq!(bad, None, "verify is clean after recovery");
         assert_eq!(verification.last_sequence, last);
@@ -247,12 +283,15 @@ impl World {
     /// A bit flips while the log is closed: it is noticed, located, and no wrong event is accepted.
     fn rot(&mut self) {
         self.writer = None;
+        self.notary = None;
         self.set_faults(Faults::default());
         let vouched = checkpoint(&self.disk)
             .unwrap()
             .map_or(0, |checkpoint| checkpoint.sequence);
         let before = self.events();
-        let tail_before = verify_storage(&self.disk).unwrap().tail_bytes;
+        let tail_before = verify_storage(&self.disk, &Trust::default())
+            .unwrap()
+            .tail_bytes;
         let Some((name, at)) = self.disk.rot(|name| name.ends_with(".seg")) else {
             return;
         };
@@ -266,7 +305,7 @@ impl World {
             before.contains(event) || offered.is_some_and(|offered| offered.contains(&event.1))
         };
         assert!(after.iter().all(known), "a wrong event was read");
-        let verification = verify_storage(&self.disk).unwrap();
+        let verification = verify_storage(&self.disk, &Trust::default()).unwrap();
         let noticed = !verification.is_sound() || verification.tail_bytes > tail_before;
         assert!(
             after == before || noticed,
@@ -274,6 +313,7 @@ impl World {
         );
         if let Some(bad) = &verification.first_bad
             && verification.bad_total == 1
+            && bad.segment > 0
             && at >= HEADER_BYTES
             && after != before
         {
@@ -313,8 +353,9 @@ fn run(seed: u64) {
     world.open().expect("an empty disk can be opened");
     for _ in 0..world.random.below(60) + 10 {
         match world.random.below(100) {
-            0..50 => world.append(),
-            50..75 => world.sync_step(),
+            0..48 => world.append(),
+            48..71 => world.sync_step(),
+            71..75 => world.sign(),
             75..80 => world.faults(),
             80..85 => {
                 if let Some(writer) = &mut world.writer {

@@ -37,6 +37,8 @@ pub struct LogOptions {
     pub dir: PathBuf,
     /// When an append counts as done.
     pub durability: Durability,
+    /// The Ed25519 key checkpoints are signed with, PKCS #8 in PEM; made if absent.
+    pub signing_key_file: PathBuf,
     /// Size at which the next segment is begun; at most a quarter of the whole, 64 KiB to 1 GiB.
     pub segment_bytes_max: u64,
     /// Size of all segments together.
@@ -48,10 +50,12 @@ pub struct LogOptions {
 }
 
 impl LogOptions {
-    /// The defaults for a directory: `written`, 64 MiB segments, 10 GiB in all, refuse, 100 ms.
+    /// The defaults for a directory: `written`, 64 MiB segments, 10 GiB in all, refuse, 100 ms, the key in it.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let dir = dir.into();
         Self {
-            dir: dir.into(),
+            signing_key_file: dir.join("signing.key"),
+            dir,
             durability: Durability::Written,
             segment_bytes_max: 64 << 20,
             total_bytes_max: 10 << 30,

@@ -19,6 +19,9 @@ use super::segments::{
 use super::storage::{Storage, read_whole};
 use super::summary::Blocks;
 use super::writer::{Active, Index, Mark, Sealed, Start};
+use crate::audit::proof::note::origin;
+use crate::audit::proof::notes::{KEYS_FILE, NOTES_FILE, newest};
+use crate::audit::proof::tree::TREE;
 
 /// Most damaged places that are listed; the rest is counted.
 const DAMAGES_MAX: usize = 1000;
@@ -52,6 +55,18 @@ pub(crate) fn recover(
         sequence: checkpoint.sequence,
         chain: checkpoint.chain,
     });
+    // A signed checkpoint is synced by itself, so it may be the newer one after a power cut.
+    let signed = newest(storage)?.filter(|head| head.origin == origin(&log_id));
+    let signed = signed.and_then(|head| {
+        Some(Mark {
+            sequence: head.size,
+            chain: head.chain?,
+        })
+    });
+    let claimed = claimed
+        .into_iter()
+        .chain(signed)
+        .max_by_key(|mark| mark.sequence);
     let mut walk = Walk::new(storage, log_id, &found, claimed);
     let holds_limit = |segment: &Segment| {
         let header = segment.header.as_ref();
@@ -99,7 +114,15 @@ fn sealed(segment: &Segment, bytes: u64) -> Sealed {
 /// Bytes of what was moved aside and of strangers' files.
 fn other_bytes(storage: &dyn Storage) -> io::Result<u64> {
     let ours = |name: &str| {
-        [CHECKPOINT_FILE, LOCK_FILE, RESERVE_FILE].contains(&name)
+        [
+            CHECKPOINT_FILE,
+            LOCK_FILE,
+            RESERVE_FILE,
+            NOTES_FILE,
+            KEYS_FILE,
+        ]
+        .contains(&name)
+            || name.starts_with(TREE)
             || name.ends_with(".seg")
             || name.ends_with(".idx")
     };

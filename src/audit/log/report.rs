@@ -44,6 +44,15 @@ pub enum OpenError {
     /// Another process writes to it.
     #[error("the audit log is in use by another process: {}", .0.display())]
     InUse(PathBuf),
+    /// The file of the signing key cannot be used.
+    #[error("the audit log's signing key cannot be used: {}", path.display())]
+    SigningKey {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
     /// The directory or a file in it cannot be used.
     #[error("the audit log cannot be opened: {}", path.display())]
     Storage {
@@ -87,6 +96,8 @@ pub struct Recovery {
     pub missing_events: u64,
     /// Damaged places in synced history.
     pub damages: u64,
+    /// Whether the events that are there differ from those that were signed.
+    pub signature_broken: bool,
     /// The first thousand of them.
     pub damaged: Vec<Damage>,
 }
@@ -95,7 +106,7 @@ impl Recovery {
     /// Whether the log was closed in order and is whole.
     pub fn is_clean(&self) -> bool {
         let aside = self.torn_bytes + self.segments_set_aside;
-        aside + self.missing_events + self.damages == 0
+        aside + self.missing_events + self.damages == 0 && !self.signature_broken
     }
 
     /// The event that tells of this recovery: `info` when clean, `warning` for a torn tail, `critical` when
@@ -103,7 +114,9 @@ impl Recovery {
     pub fn event(&self, ids: &EventIds, now: Now) -> AuditEvent<'static> {
         let severity = match self {
             _ if self.is_clean() => Severity::Info,
-            _ if self.damages + self.missing_events == 0 => Severity::Warning,
+            _ if self.damages + self.missing_events == 0 && !self.signature_broken => {
+                Severity::Warning
+            }
             _ => Severity::Critical,
         };
         let first = self.damaged.first().map(|damage| {
@@ -121,6 +134,7 @@ impl Recovery {
             "quarantined_events": self.quarantined_events,
             "missing_events": self.missing_events,
             "damages": self.damages,
+            "signature_broken": self.signature_broken,
             "first_damage": first,
         });
         let id = ids.next(now.unix_micros);
@@ -145,8 +159,14 @@ pub struct LogStats {
     pub last_sequence: u64,
     /// The newest event a power cut cannot take.
     pub synced_sequence: u64,
+    /// The newest event a signature covers.
+    pub signed_sequence: u64,
     /// Group commits since open.
     pub syncs: u64,
+    /// Signed checkpoints written since open.
+    pub signatures: u64,
+    /// Attempts to sign that failed.
+    pub sign_errors: u64,
     /// Group commits that failed.
     pub sync_errors: u64,
     /// Writes that failed for a reason other than space.

@@ -10,7 +10,11 @@ use super::storage::{Storage, StorageFile, read_whole};
 use super::summary::{Blocks, encode_index};
 use super::writer::{Index, Mark, UNSYNCED_BYTES_MAX, UNSYNCED_EVENTS_MAX, Writer};
 use super::{AppendError, LogStats, WhenFull};
+use crate::audit::proof::notary::Signed;
 use crate::audit::search::SegmentView;
+
+/// The part of the log's size that hashes of dropped events may take: one in so many bytes.
+const TREE_SHARE: u64 = 16;
 
 /// History given up for new events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) struct SyncJob {
     files: Vec<Arc<dyn StorageFile>>,
     directory: bool,
     checkpoint: Option<Arc<dyn StorageFile>>,
+    /// The frames it covers.
+    frames: Arc<Vec<u8>>,
 }
 
 impl SyncJob {
@@ -96,7 +102,8 @@ impl Writer {
         if self.last == self.synced && self.dirty.is_empty() && !self.directory_dirty {
             return None;
         }
-        std::mem::swap(&mut self.syncing, &mut self.fresh);
+        let next = std::mem::take(&mut self.spare);
+        self.syncing = Arc::new(std::mem::replace(&mut self.fresh, next));
         self.sync_running = true;
         let mut files = std::mem::take(&mut self.dirty);
         files.push(self.active.file.clone());
@@ -106,35 +113,80 @@ impl Writer {
             files,
             directory: std::mem::take(&mut self.directory_dirty),
             checkpoint: self.checkpoint.clone(),
+            frames: self.syncing.clone(),
         })
     }
 
-    /// Takes note of what became of a sync.
+    /// Takes note of what became of a sync. Answers with the frames that are durable by it.
     ///
     /// A sync that failed is never tried again on the same file: the kernel may have forgotten what
     /// it could not write, and would report success.
     pub(crate) fn finish_sync(
         &mut self,
-        job: &SyncJob,
+        job: SyncJob,
         result: io::Result<()>,
         unix_micros: i64,
-    ) -> io::Result<()> {
+    ) -> io::Result<Vec<u8>> {
         self.sync_running = false;
         if job.epoch != self.epoch {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        if result.is_err() {
+        if let Err(error) = result {
             self.stats.sync_errors += 1;
             self.broken = true;
             drop(self.abandon());
-            return result;
+            return Err(error);
         }
         self.stats.syncs += 1;
         self.synced = job.mark;
-        self.syncing.clear();
+        self.syncing = Arc::default();
         self.write_checkpoint(unix_micros);
         self.remove_superseded();
-        Ok(())
+        Ok(Arc::unwrap_or_clone(job.frames))
+    }
+
+    /// Takes a buffer of frames back for later ones.
+    pub(crate) fn reuse(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.spare = buffer;
+    }
+
+    /// Takes note of an attempt to sign.
+    pub(crate) fn count_signature(&mut self, signed: &io::Result<Signed>) {
+        match signed {
+            Ok(signed) => {
+                self.stats.signatures += 1;
+                self.signed = *signed;
+            }
+            Err(_) => self.stats.sign_errors += 1,
+        }
+    }
+
+    /// Takes note of a durable signature.
+    pub(crate) fn set_signed(&mut self, signed: Signed) {
+        self.signed = signed;
+    }
+
+    /// The oldest event kept, and what the hashes of dropped ones may take on disk.
+    pub(crate) fn tree_bounds(&self) -> (u64, u64) {
+        let first = self
+            .sealed
+            .first()
+            .map_or(self.active.first, |oldest| oldest.first);
+        (first, self.limits.total_bytes_max / TREE_SHARE)
+    }
+
+    /// The last event synced, and the chain there.
+    pub(crate) fn synced_mark(&self) -> Mark {
+        self.synced
+    }
+
+    /// Whether history that should be dropped waits for a signature.
+    pub(crate) fn waits_for_signature(&self) -> bool {
+        let oldest = self.sealed.first();
+        self.limits.when_full == WhenFull::DropOldest
+            && self.total_bytes() + self.limits.segment_bytes_max > self.limits.total_bytes_max
+            && oldest.is_some_and(|oldest| oldest.end > self.signed.sequence + 1)
     }
 
     /// Makes what was recovered durable before anything is acknowledged; a second attempt goes to a new segment.
@@ -145,7 +197,7 @@ impl Writer {
                 break;
             };
             let done = job.run(&*self.storage);
-            result = self.finish_sync(&job, done, unix_micros);
+            result = self.finish_sync(job, done, unix_micros).map(drop);
             if result.is_ok() {
                 break;
             }
@@ -269,9 +321,9 @@ impl Writer {
         }
     }
 
-    /// Gives up the oldest sealed segment, if every event of it is synced.
+    /// Gives up the oldest sealed segment, if every event of it is synced and signed.
     fn drop_oldest(&mut self) -> bool {
-        let synced = self.synced.sequence;
+        let synced = self.synced.sequence.min(self.signed.sequence);
         let Some(oldest) = self
             .sealed
             .first()
@@ -324,7 +376,7 @@ impl Writer {
 
     /// Bytes of the log on disk, without indexes and the reserve.
     pub(crate) fn total_bytes(&self) -> u64 {
-        self.sealed_bytes + self.active.end + self.other_bytes
+        self.sealed_bytes + self.active.end + self.other_bytes + self.signed.bytes
     }
 
     pub(super) fn count_sealed(&mut self) {
@@ -388,6 +440,7 @@ impl Writer {
                 .map_or(self.active.first, |oldest| oldest.first),
             last_sequence: self.last.sequence,
             synced_sequence: self.synced.sequence,
+            signed_sequence: self.signed.sequence,
             ..self.stats.clone()
         }
     }

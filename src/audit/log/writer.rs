@@ -16,6 +16,7 @@ use super::storage::{Storage, StorageFile};
 use super::summary::{Blocks, Traits};
 use super::upkeep::Dropped;
 use super::{AppendError, Durability, LogStats, Position, WhenFull};
+use crate::audit::proof::notary::Signed;
 
 /// Most events that may wait for a sync; appends are refused beyond it.
 pub(crate) const UNSYNCED_EVENTS_MAX: u64 = 10_000;
@@ -113,9 +114,11 @@ pub(crate) struct Writer {
     /// The last event appended, and the last one synced.
     pub(super) last: Mark,
     pub(super) synced: Mark,
-    /// The frames after `synced`: those the running sync covers, then the rest.
-    pub(super) syncing: Vec<u8>,
+    /// The frames after `synced`: those the running sync covers, which its job shares, then the rest.
+    pub(super) syncing: Arc<Vec<u8>>,
     pub(super) fresh: Vec<u8>,
+    /// A buffer to go on with, so that appends need not grow one.
+    pub(super) spare: Vec<u8>,
     /// Bytes at the end of `fresh` that are not in the file yet.
     pub(super) unwritten: usize,
     pub(super) active: Active,
@@ -135,6 +138,8 @@ pub(crate) struct Writer {
     pub(super) other_bytes: u64,
     pub(super) checkpoint: Option<Arc<dyn StorageFile>>,
     pub(super) checkpoint_slot: bool,
+    /// How far a durable signature covers history, and what that takes on disk; only what is covered is dropped.
+    pub(super) signed: Signed,
     pub(super) dropped: Option<Dropped>,
     pub(super) stats: LogStats,
 }
@@ -170,8 +175,9 @@ impl Writer {
             log_id: start.log_id,
             last: start.last,
             synced: start.synced,
-            syncing: Vec::new(),
+            syncing: Arc::default(),
             fresh: start.unsynced,
+            spare: Vec::new(),
             unwritten: 0,
             active,
             sealed: start.sealed,
@@ -187,6 +193,7 @@ impl Writer {
             other_bytes: start.other_bytes,
             checkpoint: None,
             checkpoint_slot: false,
+            signed: Signed::default(),
             dropped: None,
             stats: LogStats::default(),
         };
@@ -296,9 +303,10 @@ impl Writer {
     /// counts as synced, whatever a sync of the old file still says.
     pub(super) fn abandon(&mut self) -> Result<(), AppendError> {
         let begun = self.begin_segment(self.synced, true)?;
-        let fresh = std::mem::take(&mut self.fresh);
-        self.fresh = std::mem::take(&mut self.syncing);
-        self.fresh.extend_from_slice(&fresh);
+        let mut unsynced = self.syncing.to_vec();
+        unsynced.append(&mut self.fresh);
+        self.fresh = unsynced;
+        self.syncing = Arc::default();
         self.unwritten = 0;
         self.dirty.clear();
         self.epoch += 1;

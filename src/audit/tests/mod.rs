@@ -11,6 +11,7 @@ use super::log::format::HEADER_BYTES;
 use super::*;
 
 mod follow;
+mod proof;
 mod search;
 mod tamper;
 
@@ -171,7 +172,7 @@ fn a_log_is_continued_after_it_was_closed() {
         .map(|event| event.unwrap().position.0)
         .collect();
     assert_eq!(sequences, (1..=301).collect::<Vec<_>>());
-    let verification = verify(dir.path()).unwrap();
+    let verification = verify(dir.path(), &Trust::default()).unwrap();
     assert!(verification.is_sound(), "{verification:?}");
     assert_eq!(
         (verification.events, verification.checkpoint_sequence),
@@ -205,7 +206,10 @@ fn a_torn_tail_is_moved_aside_and_reported() {
     let mut bytes = fs::read(&path).unwrap();
     bytes.extend_from_slice(&bytes.clone()[HEADER_BYTES..HEADER_BYTES + 100]);
     fs::write(&path, &bytes).unwrap();
-    assert_eq!(verify(dir.path()).unwrap().tail_bytes, 100);
+    assert_eq!(
+        verify(dir.path(), &Trust::default()).unwrap().tail_bytes,
+        100
+    );
     let (log, recovery) = Log::open(&options(dir.path())).unwrap();
     assert_eq!((recovery.torn_bytes, recovery.last_sequence), (100, 10));
     log.close();
@@ -215,7 +219,7 @@ fn a_torn_tail_is_moved_aside_and_reported() {
         .filter(|name| name.ends_with(".torn"))
         .collect();
     assert_eq!(torn.len(), 1);
-    assert!(verify(dir.path()).unwrap().is_sound());
+    assert!(verify(dir.path(), &Trust::default()).unwrap().is_sound());
 }
 
 #[tokio::test]
@@ -254,7 +258,7 @@ fn a_full_log_refuses_and_keeps_what_it_has() {
     assert_eq!(log.stats().events_refused, 2);
     log.close();
     assert_eq!(read_all(dir.path()).count() as u64, refused - 1);
-    assert!(verify(dir.path()).unwrap().is_sound());
+    assert!(verify(dir.path(), &Trust::default()).unwrap().is_sound());
 }
 
 #[test]
@@ -286,7 +290,7 @@ fn a_full_log_drops_the_oldest_and_says_so() {
         },
     );
     assert!(!told.unwrap().events.is_empty());
-    let verification = verify(dir.path()).unwrap();
+    let verification = verify(dir.path(), &Trust::default()).unwrap();
     assert!(verification.is_sound(), "{verification:?}");
     assert_eq!(verification.first_sequence, stats.events_dropped + 1);
 }

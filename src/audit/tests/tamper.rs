@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{event, options, written};
 use crate::audit::log::format::{FRAME_HEADER_BYTES, Frame, HEADER_BYTES};
 use crate::audit::log::frames::{Frames, Step};
-use crate::audit::{Log, Search, read_all, verify};
+use crate::audit::{Log, Search, Trust, read_all, verify};
 
 /// How somebody who knows the format tampers with a log.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +109,7 @@ fn verify_names_every_flip_edit_deletion_swap_and_truncation() {
             };
             let target = copy.path().join(original.file_name().unwrap());
             fs::write(&target, tampered).unwrap();
-            let verification = verify(copy.path()).unwrap();
+            let verification = verify(copy.path(), &Trust::default()).unwrap();
             fs::write(&target, &bytes).unwrap();
             let bad = verification.first_bad;
             prop_assert!(bad.is_some(), "{how:?} was not noticed");
@@ -131,7 +131,7 @@ fn verify_names_every_flip_edit_deletion_swap_and_truncation() {
     );
     checked.unwrap();
     assert!(
-        verify(copy.path()).unwrap().is_sound(),
+        verify(copy.path(), &Trust::default()).unwrap().is_sound(),
         "the untouched copy is sound"
     );
 }
@@ -178,8 +178,11 @@ fn read(dir: &Path) -> Vec<(u64, String)> {
 /// A copy of a log of which one file had an accident.
 fn damaged(dir: &Path, how: Accident, file: prop::sample::Index, at: u32, bit: u32) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
+    fs::copy(dir.join("signing.key"), copy.path().join("signing.key")).unwrap();
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    // A signing key that is no key is refused at the start, for somebody to decide about.
+    names.retain(|name| name != "signing.key");
     names.sort();
     for name in &names {
         fs::copy(dir.join(name), copy.path().join(name)).unwrap();
@@ -235,7 +238,7 @@ fn a_damaged_log_opens_and_shows_nothing_that_was_not_written() {
             name.to_string_lossy().ends_with(".torn")
         });
         // The removal of the oldest segment looks like the log's own when it is full: history begins later.
-        let verification = verify(copy.path()).unwrap();
+        let verification = verify(copy.path(), &Trust::default()).unwrap();
         let sound = verification.is_sound() && verification.first_sequence == 1;
         prop_assert!(
             kept.len() == original.len() || aside || !sound,

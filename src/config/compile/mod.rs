@@ -224,6 +224,7 @@ impl Compiler<'_> {
         }
         Some(AuditSettings {
             durability: shape.durability.value,
+            signing_key_file: shape.signing_key_file.as_ref().map(|file| self.path(file)),
             segment_bytes_max: segment.value,
             total_bytes_max: total.value,
             when_full: shape.when_full.value,

@@ -327,6 +327,10 @@ pub(super) struct PlanShape {
 pub(super) struct AuditShape {
     /// When an audit event counts as kept.
     pub(super) durability: Placed<Durability>,
+    /// The Ed25519 key that signs the log, PKCS #8 in PEM; `audit-signing.key` in `data_dir`, made at the first start, unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub(super) signing_key_file: Option<Placed<String>>,
     /// Size at which a segment is closed and the next one begun.
     #[schemars(range(min = 65_536, max = 4_294_967_296_u64))]
     pub(super) segment_bytes_max: Placed<u64>,
@@ -347,6 +351,7 @@ impl Default for AuditShape {
     fn default() -> Self {
         Self {
             durability: by_default(Durability::Written),
+            signing_key_file: None,
             segment_bytes_max: by_default(67_108_864_u64),
             total_bytes_max: by_default(10_737_418_240_u64),
             when_full: by_default(WhenFull::Refuse),

@@ -1,0 +1,231 @@
+//! Compares a history, read event by event, with what was signed of it.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::merkle::{Frontier, Hash};
+use super::note::{PublicKey, TreeHead, origin};
+use super::notes::{NOTES_FILE, kept, keys, read};
+use super::tree::{Reader, edges};
+use crate::audit::log::Chain;
+use crate::audit::log::format::LogId;
+use crate::audit::log::storage::Storage;
+use crate::audit::verify::BadReason;
+
+/// Most events that are not signed yet after a crash: those of one interval, those being synced, and those not synced.
+const UNSIGNED_EVENTS_MAX: u64 = 40_000;
+/// Readings of a file whose end may just be written.
+const READINGS: u32 = 3;
+
+/// What the one who verifies knows from elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// The only keys that count; without them those beside the log do.
+    pub keys: Option<Vec<PublicKey>>,
+    /// Checkpoints kept elsewhere, already opened.
+    pub checkpoints: Vec<TreeHead>,
+}
+
+/// One event at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) segment: u64,
+    pub(crate) offset: usize,
+    pub(crate) sequence: u64,
+}
+
+/// Something that is wrong at a place; segment 0 is the file of signed checkpoints.
+pub(crate) type Finding = (Place, BadReason);
+
+/// The check as it goes from event to event.
+pub(crate) struct SignedCheck<'s> {
+    storage: &'s dyn Storage,
+    reader: Reader<'s>,
+    heads: VecDeque<TreeHead>,
+    /// `None` once the tree cannot be followed.
+    edge: Option<Frontier>,
+    /// The first event after the last signature that was confirmed.
+    since: Option<Place>,
+    /// Whether an event of that stretch was named already.
+    named: bool,
+    /// Whether there must be signatures.
+    expected: bool,
+    pub(crate) newest: Option<TreeHead>,
+    pub(crate) signatures: u64,
+    pub(crate) findings: Vec<Finding>,
+}
+
+fn of_notes(offset: usize, sequence: u64) -> Place {
+    Place {
+        segment: 0,
+        offset,
+        sequence,
+    }
+}
+
+impl<'s> SignedCheck<'s> {
+    /// Reads the signatures. Do so before the events are read: the log may only be longer than they say.
+    pub(crate) fn open(storage: &'s dyn Storage, trust: &Trust) -> io::Result<Self> {
+        let (beside, damaged) = keys(storage)?;
+        let expected = trust.keys.is_some() || !beside.is_empty() || damaged > 0;
+        let mut check = Self {
+            storage,
+            reader: Reader::new(storage)?,
+            heads: VecDeque::new(),
+            edge: None,
+            since: None,
+            named: false,
+            expected,
+            newest: None,
+            signatures: 0,
+            findings: Vec::new(),
+        };
+        if damaged > 0 {
+            check.find(of_notes(0, 1), BadReason::Signature);
+        }
+        let keys = trust.keys.clone().unwrap_or(beside);
+        check.read_notes(&keys)?;
+        let known = trust.checkpoints.iter().cloned();
+        let mut heads: Vec<TreeHead> = check.heads.drain(..).chain(known).collect();
+        heads.sort_by_key(|head| head.size);
+        check.newest = heads.last().cloned();
+        check.signatures = heads.len() as u64;
+        check.heads = heads.into();
+        Ok(check)
+    }
+
+    fn find(&mut self, place: Place, reason: BadReason) {
+        self.findings.push((place, reason));
+    }
+
+    fn read_notes(&mut self, keys: &[PublicKey]) -> io::Result<()> {
+        let mut text = read(self.storage, NOTES_FILE)?.unwrap_or_default();
+        let is_torn = |text: &str| kept(text).last().is_some_and(|kept| kept.note.is_none());
+        for _ in 1..READINGS {
+            if is_torn(&text) {
+                text = read(self.storage, NOTES_FILE)?.unwrap_or_default();
+            }
+        }
+        let mut last = 0;
+        for kept in kept(&text) {
+            match kept.open(keys) {
+                Ok(head) if head.size < last => {
+                    self.find(of_notes(kept.offset, head.size + 1), BadReason::Backwards);
+                }
+                Ok(head) => {
+                    last = head.size;
+                    self.heads.push_back(head);
+                }
+                Err(_) => self.find(of_notes(kept.offset, last + 1), BadReason::Signature),
+            }
+        }
+        Ok(())
+    }
+
+    /// The history begins with this event.
+    pub(crate) fn begin(&mut self, log_id: Option<&LogId>, first_sequence: u64) {
+        if self.heads.is_empty() && !self.expected {
+            return;
+        }
+        let name = log_id.map(origin);
+        let foreign = |head: &&TreeHead| name.as_ref().is_some_and(|name| *name != head.origin);
+        if let Some(head) = self.heads.iter().find(foreign) {
+            let place = of_notes(0, head.size);
+            self.find(place, BadReason::Foreign);
+        }
+        let before = first_sequence.saturating_sub(1);
+        self.edge = edges(self.storage, before)
+            .ok()
+            .flatten()
+            .map(|(edge, _)| edge);
+        if self.edge.is_none() {
+            self.find(of_notes(0, first_sequence), BadReason::Tree);
+        }
+        while self.heads.front().is_some_and(|head| head.size < before) {
+            self.heads.pop_front();
+        }
+        self.confirm(of_notes(0, before), None);
+    }
+
+    /// The next event; gaps are filled with what is stored of their events.
+    pub(crate) fn event(&mut self, place: Place, leaf: impl FnOnce() -> Hash, chain: Chain) {
+        self.skip_to(place);
+        let Some(edge) = &mut self.edge else {
+            return;
+        };
+        if edge.size() + 1 != place.sequence {
+            return;
+        }
+        let leaf = leaf();
+        edge.push(leaf);
+        self.since.get_or_insert(place);
+        // What is stored beyond the newest signature may be what a power cut left.
+        let signed = self.newest.as_ref().map_or(0, |head| head.size);
+        let stored = match place.sequence <= signed {
+            true => self.reader.leaf(place.sequence - 1).ok().flatten(),
+            false => None,
+        };
+        if stored.is_some_and(|stored| stored != leaf) {
+            self.named = true;
+            self.find(place, BadReason::Leaf);
+        }
+        self.confirm(place, Some(chain));
+    }
+
+    fn skip_to(&mut self, place: Place) {
+        while let Some(edge) = &mut self.edge
+            && edge.size() + 1 < place.sequence
+        {
+            let lost = edge.size();
+            match self.reader.leaf(lost).ok().flatten() {
+                Some(leaf) => edge.push(leaf),
+                // What was not kept cannot be followed; the gap itself is named by its own check.
+                None => self.edge = None,
+            }
+            let at = Place {
+                sequence: lost + 1,
+                ..place
+            };
+            self.confirm(at, None);
+        }
+    }
+
+    /// Compares the tree and the chain with every signature over exactly this much.
+    fn confirm(&mut self, place: Place, chain: Option<Chain>) {
+        while let Some(edge) = &self.edge
+            && let Some(head) = self.heads.pop_front_if(|head| head.size == place.sequence)
+        {
+            let other_chain = chain.is_some_and(|chain| head.chain.is_some_and(|of| of != chain));
+            if edge.root() != head.root {
+                let since = self.since.unwrap_or(place);
+                if !std::mem::take(&mut self.named) {
+                    self.find(since, BadReason::Forged);
+                }
+                // Everything after it differs as well.
+                self.edge = None;
+            } else if other_chain {
+                self.find(place, BadReason::Rewritten);
+            }
+            self.since = None;
+            self.named = false;
+        }
+    }
+
+    /// The history ends with this event.
+    pub(crate) fn end(&mut self, last: Place) {
+        let after = Place {
+            sequence: last.sequence + 1,
+            ..last
+        };
+        let signed = self.newest.as_ref().map(|head| head.size);
+        match signed {
+            Some(signed) if signed > last.sequence => self.find(after, BadReason::Truncated),
+            Some(signed) if last.sequence - signed > UNSIGNED_EVENTS_MAX => {
+                let place = of_notes(0, signed + 1);
+                self.find(place, BadReason::Unsigned);
+            }
+            None if self.expected => self.find(of_notes(0, 1), BadReason::Unsigned),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What the gateway wrote can be proved to somebody who trusts neither it nor the disk.
+
+use http::Method;
+use serde_json::Value;
+
+use crate::support::{Gateway, Upstream};
+
+const VERIFY: [&str; 4] = ["audit", "verify", "--data-dir", "data"];
+
+#[tokio::test]
+async fn an_event_is_proved_to_whoever_has_the_public_key() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let answer = gateway.get("/v1/graphs").await;
+    let event = gateway.audit_of(&answer).await;
+    let key = gateway.admin(Method::GET, "/audit/key").await;
+    gateway.write("log.pub", key.text());
+    let first = proof_of(&gateway, &event, "").await;
+    let checkpoint = first["checkpoint"].as_str().expect("a note");
+    gateway.write("earlier.txt", checkpoint);
+    gateway.write("proof.json", first.to_string());
+    let said = check(&gateway, &["--proof", "proof.json", "--key", "log.pub"], 0);
+    assert!(said.contains(answer.request_id()), "{said}");
+
+    // Later, from the earlier checkpoint on.
+    let later = gateway.get("/v1/graphs").await;
+    let event = gateway.audit_of(&later).await;
+    let size = checkpoint.lines().nth(1).expect("the tree's size");
+    let second = proof_of(&gateway, &event, &format!("?from={size}")).await;
+    gateway.write("later.json", second.to_string());
+    let earlier = ["--key", "log.pub", "--checkpoint", "earlier.txt"];
+    check(
+        &gateway,
+        &[&["--proof", "later.json"], &earlier[..]].concat(),
+        0,
+    );
+    check(&gateway, &earlier, 0);
+
+    let forged = second.to_string().replace("/v1/graphs", "/v1/grafts");
+    gateway.write("forged.json", &forged);
+    let said = check(&gateway, &["--proof", "forged.json", "--key", "log.pub"], 1);
+    assert!(said.contains("not proved"), "{said}");
+    gateway.finish().await;
+}
+
+async fn proof_of(gateway: &Gateway, event: &Value, query: &str) -> Value {
+    let id = event["event_id"].as_str().expect("an id");
+    let path = format!("/audit/proof/{id}{query}");
+    let proof = gateway.admin(Method::GET, &path).await;
+    assert_eq!(proof.status, 200, "{proof:?}");
+    proof.json()
+}
+
+/// Runs `audit verify` with these arguments; what it said.
+fn check(gateway: &Gateway, arguments: &[&str], code: i32) -> String {
+    let outcome = gateway.command(&[&VERIFY[..], arguments].concat());
+    assert_eq!(outcome.code, Some(code), "{arguments:?}: {outcome:?}");
+    outcome.stdout
+}
+
+#[tokio::test]
+async fn key_checkpoint_and_proof_are_the_same_from_the_command_line() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let answer = gateway.get("/v1/graphs").await;
+    let event = gateway.audit_of(&answer).await;
+    let id = event["event_id"].as_str().expect("an id");
+    let asked = proof_of(&gateway, &event, "").await;
+    let printed = |name: &str, more: &[&str]| {
+        let command = ["audit", name, "--data-dir", "data"];
+        let outcome = gateway.command(&[&command[..], more].concat());
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stdout
+    };
+    let key = gateway.admin(Method::GET, "/audit/key").await;
+    assert_eq!(printed("key", &[]), key.text());
+    let printed_proof: Value = serde_json::from_str(&printed("proof", &[id])).expect("JSON");
+    // A later checkpoint may have come in between.
+    for field in ["sequence", "event", "leaf_hash", "public_key"] {
+        assert_eq!(printed_proof[field], asked[field], "{field}");
+    }
+    let note = printed("checkpoint", &[]);
+    let origin = key.text().split('+').next().expect("a name");
+    assert_eq!(note.lines().next(), Some(origin));
+    for (path, status) in [
+        ("/audit/proof/018f0000-0000-7000-8000-000000000000", 404),
+        ("/audit/proof/x", 400),
+    ] {
+        assert_eq!(
+            gateway.admin(Method::GET, path).await.status,
+            status,
+            "{path}"
+        );
+    }
+    let path = format!("/audit/proof/{id}?from=1000000");
+    assert_eq!(gateway.admin(Method::GET, &path).await.status, 400);
+    gateway.finish().await;
+}
