@@ -46,7 +46,8 @@ pub use self::model::{
 pub use self::notifications::{Audience, NotifyForm, NotifySink};
 pub use self::rules::{ComplexitySettings, RulesSettings};
 pub use self::sinks::{
-    FileSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, StartAt, TlsClient,
+    FileSink, FluentdSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, StartAt,
+    SyslogFormat, SyslogSink, SyslogTransport, TlsClient,
 };
 use crate::diagnostic::{Diagnostic, Place};
 use crate::now::Now;

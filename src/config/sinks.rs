@@ -10,6 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::model::Secret;
 use super::notifications::NotifySink;
 
 /// Where a sink begins that has no cursor yet.
@@ -47,6 +48,10 @@ pub struct SinkSettings {
 pub enum SinkKind {
     /// JSON lines in files.
     File(FileSink),
+    /// Syslog messages.
+    Syslog(SyslogSink),
+    /// Fluentd's forward protocol.
+    Fluentd(FluentdSink),
     /// JSON lines over TCP.
     Logstash(LogstashSink),
     /// Notifications of single findings.
@@ -62,6 +67,60 @@ pub struct FileSink {
     pub bytes_max: u64,
     /// Files kept, this one included; at least one.
     pub files_max: usize,
+}
+
+/// Syslog messages of RFC 5424.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogSink {
+    /// Where it listens; with TLS only over [`SyslogTransport::Tcp`].
+    pub server: Server,
+    /// How messages travel.
+    pub transport: SyslogTransport,
+    /// How an event is written.
+    pub format: SyslogFormat,
+    /// 0 to 23.
+    pub facility: u8,
+    /// The host that messages name; `None` is the machine's own name.
+    pub hostname: Option<Arc<str>>,
+    /// The application that messages name: visible ASCII.
+    pub app_name: Arc<str>,
+    /// Size of a message.
+    pub message_bytes_max: usize,
+}
+
+/// How syslog messages travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyslogTransport {
+    /// One after the other, each behind its length (RFC 6587 octet counting).
+    #[default]
+    Tcp,
+    /// A datagram each; the network may drop any of them.
+    Udp,
+}
+
+/// How an event is written into a syslog message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyslogFormat {
+    /// The log's own JSON.
+    #[default]
+    Json,
+    /// ArcSight's Common Event Format, version 0.
+    Cef,
+    /// QRadar's Log Event Extended Format 2.0.
+    Leef,
+}
+
+/// Fluentd's forward protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FluentdSink {
+    /// Where it listens.
+    pub server: Server,
+    /// The tag events travel under.
+    pub tag: Arc<str>,
+    /// The key both sides know.
+    pub shared_key: Option<Secret>,
 }
 
 /// JSON lines over TCP.

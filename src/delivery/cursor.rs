@@ -36,7 +36,7 @@ impl Cursor {
             folder: folder.to_owned(),
             path: folder.join(format!("{sink}.cursor")),
             unfinished: folder.join(format!("{sink}.cursor.new")),
-            log: log.iter().map(|byte| format!("{byte:02x}")).collect(),
+            log: crate::hex::text(&log),
         }
     }
 

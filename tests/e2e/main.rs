@@ -27,6 +27,7 @@ mod penalties;
 mod proof;
 mod protocol;
 mod replay;
+mod sink_parts;
 mod sinks;
 mod telemetry;
 mod timeouts;

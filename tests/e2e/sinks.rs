@@ -233,3 +233,57 @@ async fn a_reload_starts_and_ends_sinks_and_a_cursor_outlives_its_sink() {
     whole(&gateway).await;
     gateway.finish().await;
 }
+
+/// A receiver's certificate for this name, and what takes connections with it.
+fn certificate(name: &str) -> (String, tokio_rustls::TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a usable certificate");
+    (made.cert.pem(), Arc::new(config).into())
+}
+
+#[tokio::test]
+async fn over_tls_events_reach_the_right_receiver_and_no_other() {
+    let upstream = Upstream::start().await;
+    let (pem, acceptor) = certificate("siem.test");
+    // Another receiver of that name, with a certificate nobody vouches for.
+    let (_, strange) = certificate("siem.test");
+    let (right, wrong) = (
+        Recorder::over_tls(acceptor.clone()).await,
+        Recorder::over_tls(strange).await,
+    );
+    let misnamed = Recorder::over_tls(acceptor).await;
+    let sink = |name: &str, to: &Recorder, server_name: &str| {
+        let tls = json!({"ca_file": "ca.pem", "server_name": server_name});
+        let syslog = json!({"address": to.address.to_string(), "tls": tls});
+        json!({"name": name, "linger_ms": 5, "syslog": syslog})
+    };
+    let sinks = json!([
+        sink("right", &right, "siem.test"),
+        sink("wrong", &wrong, "siem.test"),
+        sink("misnamed", &misnamed, "other.test"),
+    ]);
+    let setup = Setup::from(&upstream).with("audit.sinks", sinks);
+    let gateway = setup.beside("ca.pem", &pem).start().await;
+    ask(&gateway, 10).await;
+    let ids = logged(&gateway);
+    eventually("every event to arrive", async || {
+        let got = String::from_utf8(right.connections().concat()).expect("UTF-8");
+        ids.iter().all(|id| got.contains(id)).then_some(())
+    })
+    .await;
+    eventually("the others to be refused", async || {
+        let metrics = gateway.metrics().await;
+        let down = |name: &str| metrics.contains(&format!("rg_audit_sink_up{{sink=\"{name}\"}} 0"));
+        (down("wrong") && down("misnamed")).then_some(())
+    })
+    .await;
+    assert!(wrong.connections().is_empty() && misnamed.connections().is_empty());
+    gateway.finish().await;
+}

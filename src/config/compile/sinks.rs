@@ -7,13 +7,15 @@ use rustls_pki_types::ServerName;
 
 use super::{Compiler, Seen, all, count, millis, text};
 use crate::config::file::{
-    FileSinkShape, LogstashSinkShape, SecretShape, SinkShape, TlsClientShape,
+    FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,
+    TlsClientShape,
 };
 use crate::config::findings::shown;
 use crate::config::model::Secret;
 use crate::config::placed::Placed;
 use crate::config::sinks::{
-    FileSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, TlsClient,
+    FileSink, FluentdSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, SyslogSink,
+    SyslogTransport, TlsClient,
 };
 
 /// Size of a file that holds a secret.
@@ -45,8 +47,13 @@ impl Compiler<'_> {
 
     /// The one section a sink has.
     fn sink_kind(&mut self, shape: &Placed<SinkShape>) -> Option<SinkKind> {
-        let SinkShape { file, logstash, .. } = &shape.value;
-        let given = [("file", file.is_some()), ("logstash", logstash.is_some())];
+        let sink = &shape.value;
+        let given = [
+            ("file", sink.file.is_some()),
+            ("syslog", sink.syslog.is_some()),
+            ("fluentd", sink.fluentd.is_some()),
+            ("logstash", sink.logstash.is_some()),
+        ];
         let named = |is_given: bool| -> Vec<&str> {
             let kinds = given.iter().filter(|(_, given)| *given || !is_given);
             kinds.map(|(kind, _)| *kind).collect()
@@ -69,10 +76,16 @@ impl Compiler<'_> {
             }
             return None;
         }
-        if let Some(file) = file {
+        if let Some(file) = &sink.file {
             return Some(SinkKind::File(self.file_sink(&file.value)));
         }
-        let logstash = logstash.as_ref()?;
+        if let Some(syslog) = &sink.syslog {
+            return self.syslog_sink(&syslog.value).map(SinkKind::Syslog);
+        }
+        if let Some(fluentd) = &sink.fluentd {
+            return self.fluentd_sink(&fluentd.value).map(SinkKind::Fluentd);
+        }
+        let logstash = sink.logstash.as_ref()?;
         self.logstash_sink(&logstash.value).map(SinkKind::Logstash)
     }
 
@@ -82,6 +95,42 @@ impl Compiler<'_> {
             bytes_max: shape.bytes_max.value,
             files_max: count(&shape.files_max),
         }
+    }
+
+    fn syslog_sink(&mut self, shape: &SyslogSinkShape) -> Option<SyslogSink> {
+        let server = self.server(&shape.address, shape.tls.as_ref());
+        let hostname = match &shape.hostname {
+            Some(name) => Some(self.parsed(name, visible_ascii)?),
+            None => None,
+        };
+        let app_name = self.parsed(&shape.app_name, visible_ascii);
+        if let (Some(tls), SyslogTransport::Udp) = (&shape.tls, shape.transport.value) {
+            self.error(tls, "must be absent where transport is udp");
+            return None;
+        }
+        Some(SyslogSink {
+            server: server?,
+            transport: shape.transport.value,
+            format: shape.format.value,
+            facility: u8::try_from(shape.facility.value).ok()?,
+            hostname,
+            app_name: app_name?,
+            message_bytes_max: count(&shape.message_bytes_max),
+        })
+    }
+
+    fn fluentd_sink(&mut self, shape: &FluentdSinkShape) -> Option<FluentdSink> {
+        let server = self.server(&shape.address, shape.tls.as_ref());
+        let shared_key = match &shape.shared_key {
+            Some(secret) => Some(self.secret(secret)?),
+            None => None,
+        };
+        let tag = self.parsed(&shape.tag, visible_ascii);
+        Some(FluentdSink {
+            server: server?,
+            tag: tag?,
+            shared_key,
+        })
     }
 
     fn logstash_sink(&mut self, shape: &LogstashSinkShape) -> Option<LogstashSink> {
@@ -187,6 +236,15 @@ impl Compiler<'_> {
             return None;
         }
         Some(Secret::new(line))
+    }
+}
+
+/// A word of a protocol's header.
+fn visible_ascii(text: &str) -> Result<Arc<str>, &'static str> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.into())
+    } else {
+        Err("must be visible ASCII without spaces")
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) use self::notifications::{NotificationsShape, OrganizationShape, Secu
 pub(super) use self::penalties::PenaltiesShape;
 pub(super) use self::rules::{ExclusionShape, RulesShape, ScopedComplexityShape};
 pub(super) use self::sinks::{
-    FileSinkShape, LogstashSinkShape, SecretShape, SinkShape, TlsClientShape,
+    FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,
+    TlsClientShape,
 };
 pub(super) use self::traffic::{
     ClusterShape, EndpointShape, HealthCheckShape, InspectionOverride, InspectionShape, RouteShape,

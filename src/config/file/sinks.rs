@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::by_default;
 use crate::config::placed::Placed;
-use crate::config::sinks::StartAt;
+use crate::config::sinks::{StartAt, SyslogFormat, SyslogTransport};
 
 /// A place that audit events are delivered to; its kind is the one section it has.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -32,6 +32,12 @@ pub(in crate::config) struct SinkShape {
     /// JSON lines in files of this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) file: Option<Placed<FileSinkShape>>,
+    /// Syslog messages of RFC 5424: JSON, CEF or LEEF.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) syslog: Option<Placed<SyslogSinkShape>>,
+    /// Fluentd's and Fluent Bit's forward protocol, with acknowledgements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) fluentd: Option<Placed<FluentdSinkShape>>,
     /// JSON lines over TCP, as Logstash's `tcp` input with the `json_lines` codec takes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) logstash: Option<Placed<LogstashSinkShape>>,
@@ -47,6 +53,8 @@ impl Default for SinkShape {
             linger_ms: by_default(1_000_u64),
             timeout_ms: by_default(10_000_u64),
             file: None,
+            syslog: None,
+            fluentd: None,
             logstash: None,
         }
     }
@@ -74,6 +82,81 @@ impl Default for FileSinkShape {
             path: Placed::default(),
             bytes_max: by_default(104_857_600_u64),
             files_max: by_default(10_u64),
+        }
+    }
+}
+
+/// Syslog messages of RFC 5424.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
+pub(in crate::config) struct SyslogSinkShape {
+    /// Host name or IP address, and port: usually 514, with TLS 6514.
+    #[schemars(length(min = 1, max = 300))]
+    pub(in crate::config) address: Placed<String>,
+    /// How messages travel.
+    pub(in crate::config) transport: Placed<SyslogTransport>,
+    /// How an event is written.
+    pub(in crate::config) format: Placed<SyslogFormat>,
+    /// The facility of the priority; 13 is "log audit".
+    #[schemars(range(min = 0, max = 23))]
+    pub(in crate::config) facility: Placed<u64>,
+    /// The host that messages name; without it the machine's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub(in crate::config) hostname: Option<Placed<String>>,
+    /// The application that messages name.
+    #[schemars(length(min = 1, max = 48))]
+    pub(in crate::config) app_name: Placed<String>,
+    /// Size of a message. The text of a longer event is cut; what is longer even then is a dead letter.
+    #[schemars(range(min = 1_024, max = 524_288))]
+    pub(in crate::config) message_bytes_max: Placed<u64>,
+    /// Speak TLS; only over `tcp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) tls: Option<Placed<TlsClientShape>>,
+}
+
+impl Default for SyslogSinkShape {
+    fn default() -> Self {
+        Self {
+            address: Placed::default(),
+            transport: Placed::default(),
+            format: Placed::default(),
+            facility: by_default(13_u64),
+            hostname: None,
+            app_name: by_default("rg-gateway"),
+            message_bytes_max: by_default(8_192_u64),
+            tls: None,
+        }
+    }
+}
+
+/// Fluentd's forward protocol.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
+pub(in crate::config) struct FluentdSinkShape {
+    /// Host name or IP address, and port: usually 24224.
+    #[schemars(length(min = 1, max = 300))]
+    pub(in crate::config) address: Placed<String>,
+    /// The tag events travel under.
+    #[schemars(length(min = 1, max = 255))]
+    pub(in crate::config) tag: Placed<String>,
+    /// The key both sides know; they prove it to each other before any event travels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) shared_key: Option<Placed<SecretShape>>,
+    /// Speak TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) tls: Option<Placed<TlsClientShape>>,
+}
+
+impl Default for FluentdSinkShape {
+    fn default() -> Self {
+        Self {
+            address: Placed::default(),
+            tag: by_default("rg.audit"),
+            shared_key: None,
+            tls: None,
         }
     }
 }

@@ -1,8 +1,12 @@
 //! The sinks: each translates a batch into its receiver's words and reports what became of it.
 
 mod file;
+mod fluentd;
 mod logstash;
+mod msgpack;
 mod notify;
+mod siem;
+mod syslog;
 mod unacknowledged;
 
 use std::io;
@@ -14,6 +18,8 @@ use crate::config::SinkKind;
 pub(super) fn build(kind: &SinkKind) -> Box<dyn Sink> {
     match kind {
         SinkKind::File(settings) => Box::new(file::Files::new(settings)),
+        SinkKind::Syslog(settings) => Box::new(syslog::Syslog::new(settings)),
+        SinkKind::Fluentd(settings) => Box::new(fluentd::Fluentd::new(settings)),
         SinkKind::Logstash(settings) => Box::new(logstash::Logstash::new(settings)),
         SinkKind::Notify(settings) => Box::new(notify::Notify::new(settings)),
     }

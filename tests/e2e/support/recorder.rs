@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use super::eventually;
 
@@ -22,42 +23,48 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Takes everything.
     pub(crate) async fn start() -> Self {
-        Self::at("127.0.0.1:0".parse().expect("an address"), true).await
+        Self::at("127.0.0.1:0".parse().expect("an address"), Way::Plain).await
+    }
+
+    /// Takes everything, over TLS.
+    pub(crate) async fn over_tls(acceptor: TlsAcceptor) -> Self {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        Self::at(address, Way::Tls(acceptor)).await
     }
 
     /// Accepts connections and reads nothing.
     pub(crate) async fn frozen() -> Self {
-        Self::at("127.0.0.1:0".parse().expect("an address"), false).await
+        Self::at("127.0.0.1:0".parse().expect("an address"), Way::Frozen).await
     }
 
     /// Listens again where another did.
     pub(crate) async fn again_at(address: SocketAddr) -> Self {
-        Self::at(address, true).await
+        Self::at(address, Way::Plain).await
     }
 
-    async fn at(address: SocketAddr, reads: bool) -> Self {
-        let listener = listen(address, reads).await;
+    async fn at(address: SocketAddr, way: Way) -> Self {
+        let listener = listen(address, !matches!(way, Way::Frozen)).await;
         let address = listener.local_addr().expect("an address");
         let connections: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
         let kept = Arc::clone(&connections);
         let accepting = tokio::spawn(async move {
             // Ends with this task, and every connection with it.
             let mut readers = tokio::task::JoinSet::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let kept = Arc::clone(&kept);
+            while let Ok((stream, _)) = listener.accept().await {
+                let (kept, way) = (Arc::clone(&kept), way.clone());
                 readers.spawn(async move {
-                    if !reads {
-                        return std::future::pending::<()>().await;
-                    }
-                    let index = {
-                        let mut kept = kept.lock().expect("not poisoned");
-                        kept.push(Vec::new());
-                        kept.len() - 1
-                    };
-                    let mut piece = vec![0; 64 << 10];
-                    while let Ok(read @ 1..) = stream.read(&mut piece).await {
-                        let mut kept = kept.lock().expect("not poisoned");
-                        kept[index].extend_from_slice(&piece[..read]);
+                    match way {
+                        Way::Plain => keep(stream, &kept).await,
+                        Way::Tls(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                keep(stream, &kept).await;
+                            }
+                        }
+                        Way::Frozen => {
+                            // The connection lives as long as this task.
+                            let _open = stream;
+                            std::future::pending::<()>().await;
+                        }
                     }
                 });
             }
@@ -94,6 +101,28 @@ impl Recorder {
             ids.iter().all(|id| got.contains(id)).then_some(())
         })
         .await;
+    }
+}
+
+/// How a receiver treats connections.
+#[derive(Clone)]
+enum Way {
+    Plain,
+    Tls(TlsAcceptor),
+    Frozen,
+}
+
+/// Keeps every byte of one connection.
+async fn keep(mut stream: impl AsyncRead + Unpin, kept: &Mutex<Vec<Vec<u8>>>) {
+    let index = {
+        let mut kept = kept.lock().expect("not poisoned");
+        kept.push(Vec::new());
+        kept.len() - 1
+    };
+    let mut piece = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = stream.read(&mut piece).await {
+        let mut kept = kept.lock().expect("not poisoned");
+        kept[index].extend_from_slice(&piece[..read]);
     }
 }
 
