@@ -193,12 +193,12 @@ impl Running {
     async fn wait_for_events(&mut self) -> Result<(), Ended> {
         let first = self.log.grown(Position(self.through));
         tokio::select! {
-            () = first => {}
+            grown = first => grown.map_err(|_| Ended)?,
             changed = self.orders.changed() => return changed.map_err(|_| Ended),
         }
         let last = self.through + self.limits.events_max as u64 - 1;
         tokio::select! {
-            () = self.log.grown(Position(last)) => Ok(()),
+            grown = self.log.grown(Position(last)) => grown.map_err(|_| Ended),
             () = tokio::time::sleep(self.limits.linger) => Ok(()),
             changed = self.orders.changed() => changed.map_err(|_| Ended),
         }

@@ -174,6 +174,30 @@ async fn a_fluentd_receiver_acknowledges_every_event_and_after_its_restart_too()
 }
 
 #[tokio::test]
+async fn a_shared_key_is_read_again_on_reload() {
+    let Some(receiver) = FluentServer::start(0, "the-next-key").await else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let gateway = gateway(&upstream, fluentd(receiver.address)).await;
+    eventually("the sink to be down", async || {
+        let metrics = gateway.metrics().await;
+        metrics
+            .contains(r#"rg_audit_sink_up{sink="fluent"} 0"#)
+            .then_some(())
+    })
+    .await;
+    gateway.write("shared.key", "the-next-key\n");
+    let reloaded = gateway.admin(http::Method::POST, "/reload").await;
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    eventually("every event", async || {
+        (receiver.entries().len() >= gateway.exported().len()).then_some(())
+    })
+    .await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn a_fluentd_receiver_with_another_key_gets_nothing_and_nothing_is_lost() {
     let Some(stranger) = FluentServer::start(0, "another-key").await else {
         return;

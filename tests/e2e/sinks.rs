@@ -287,3 +287,47 @@ async fn over_tls_events_reach_the_right_receiver_and_no_other() {
     assert!(wrong.connections().is_empty() && misnamed.connections().is_empty());
     gateway.finish().await;
 }
+
+#[tokio::test]
+async fn an_event_that_a_receiver_cannot_take_is_a_dead_letter_and_holds_up_no_other() {
+    let upstream = Upstream::start().await;
+    let recorder = Recorder::start().await;
+    let syslog = json!({"address": recorder.address.to_string(), "format": "cef",
+                        "message_bytes_max": 1_400});
+    let sinks = json!([{"name": "siem", "linger_ms": 5, "syslog": syslog}]);
+    let gateway = gateway(&upstream, sinks).await;
+    ask(&gateway, 5).await;
+    let long = gateway
+        .request(
+            http::Method::GET,
+            &format!("/v1/graphs/{}", "g".repeat(3_000)),
+        )
+        .header("user-agent", "x".repeat(2_000));
+    let long = gateway.send(long).await;
+    ask(&gateway, 5).await;
+    let poison = gateway.audit_of(&long).await;
+    let poison_id = poison["event_id"].as_str().expect("an id");
+    let ids = logged(&gateway);
+    eventually("all others to arrive", async || {
+        let got = String::from_utf8(recorder.connections().concat()).expect("UTF-8");
+        let mut others = ids.iter().filter(|id| *id != poison_id);
+        others.all(|id| got.contains(id.as_str())).then_some(())
+    })
+    .await;
+    let dead = gateway
+        .read("data/sinks/siem.dead.jsonl")
+        .expect("dead letters");
+    let dead: Vec<Value> = dead
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect();
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert_eq!(dead[0]["event"], poison);
+    assert_eq!(dead[0]["sink"], "siem");
+    let reason = dead[0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("message_bytes_max"), "{reason}");
+    let metrics = gateway.metrics().await;
+    let rejected = r#"rg_audit_sink_events_total{sink="siem",outcome="rejected"} 1"#;
+    assert!(metrics.contains(rejected), "{metrics}");
+    gateway.finish().await;
+}

@@ -275,12 +275,18 @@ impl Log {
         self.owner.shared.lock().writer.id()
     }
 
-    /// Completes when the log is synced beyond a position, or was closed.
-    pub async fn grown(&self, beyond: Position) {
+    /// Completes when the log is synced beyond a position.
+    ///
+    /// # Errors
+    ///
+    /// When the log closes before that.
+    pub async fn grown(&self, beyond: Position) -> Result<(), AppendError> {
         let mut synced = self.owner.shared.synced.subscribe();
         let grown = |synced: &Synced| synced.sequence > beyond.0 || synced.closed;
-        // An error would mean that the log is gone, which its owner here rules out.
-        drop(synced.wait_for(grown).await);
+        match synced.wait_for(grown).await {
+            Ok(synced) if synced.sequence > beyond.0 => Ok(()),
+            _ => Err(AppendError::Closed),
+        }
     }
 
     /// The figures of this moment.

@@ -73,8 +73,10 @@ fn what_a_power_cut_could_take_is_not_followed() {
     assert_eq!(sequences(&follower.read(10, 1 << 20).unwrap()), [1]);
     assert_eq!(follower.read(10, 1 << 20).unwrap().events.len(), 0);
     block_on(log.synced(last)).unwrap();
-    block_on(log.grown(Position(1)));
+    block_on(log.grown(Position(1))).unwrap();
     assert_eq!(sequences(&follower.read(10, 1 << 20).unwrap()), [2]);
+    log.close();
+    assert!(block_on(log.grown(Position(2))).is_err());
 }
 
 #[test]

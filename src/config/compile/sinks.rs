@@ -23,9 +23,12 @@ const SECRET_BYTES_MAX: usize = 4096;
 
 impl Compiler<'_> {
     pub(super) fn sinks(&mut self, shapes: &[Placed<SinkShape>]) -> Option<Vec<SinkSettings>> {
-        let mut names = Seen::default();
+        let (mut names, mut files) = (Seen::default(), Seen::default());
         all(shapes.iter().map(|shape| {
             names.once(&shape.value.name, self.findings);
+            if let Some(file) = &shape.value.file {
+                files.once(&file.value.path, self.findings);
+            }
             self.sink(shape)
         }))
     }
