@@ -14,7 +14,7 @@ async fn gateway(upstream: &Upstream, sinks: Value) -> Gateway {
     gateway
 }
 
-fn syslog(name: &str, address: std::net::SocketAddr, more: Value) -> Value {
+fn syslog(name: &str, address: std::net::SocketAddr, more: &Value) -> Value {
     let mut syslog = json!({"address": address.to_string(), "hostname": "edge-1"});
     let fields = syslog.as_object_mut().expect("an object");
     fields.extend(more.as_object().expect("an object").clone());
@@ -47,16 +47,16 @@ async fn rsyslog_reads_every_event_over_tcp_in_each_format() {
     };
     let upstream = Upstream::start().await;
     let sinks = json!([
-        syslog("json", rsyslog.tcp, json!({"app_name": "as-json"})),
+        syslog("json", rsyslog.tcp, &json!({"app_name": "as-json"})),
         syslog(
             "cef",
             rsyslog.tcp,
-            json!({"app_name": "as-cef", "format": "cef"})
+            &json!({"app_name": "as-cef", "format": "cef"})
         ),
         syslog(
             "leef",
             rsyslog.tcp,
-            json!({"app_name": "as-leef", "format": "leef"})
+            &json!({"app_name": "as-leef", "format": "leef"})
         ),
     ]);
     let gateway = gateway(&upstream, sinks).await;
@@ -97,7 +97,7 @@ async fn rsyslog_reads_every_event_over_udp() {
     };
     let upstream = Upstream::start().await;
     let udp = json!({"transport": "udp", "app_name": "udp"});
-    let gateway = gateway(&upstream, json!([syslog("udp", rsyslog.udp, udp)])).await;
+    let gateway = gateway(&upstream, json!([syslog("udp", rsyslog.udp, &udp)])).await;
     let texts = arrived(&rsyslog, "udp", &gateway).await;
     let read: Vec<Value> = texts
         .iter()

@@ -114,8 +114,8 @@ pub(super) enum Packed {
     Number,
     /// Text or bytes: receivers mix the two.
     Bytes(Vec<u8>),
-    List(Vec<Packed>),
-    Map(Vec<(Packed, Packed)>),
+    List(Vec<Self>),
+    Map(Vec<(Self, Self)>),
 }
 
 /// Why there is no value.

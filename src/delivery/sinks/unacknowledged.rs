@@ -87,3 +87,76 @@ async fn is_open(stream: &mut Stream) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    use super::*;
+
+    async fn listener() -> (TcpListener, Unacknowledged) {
+        let socket = TcpSocket::new_v4().unwrap();
+        // So that a batch soon stands in the way of a receiver that does not read.
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(8).unwrap();
+        let server = Server {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            tls: None,
+        };
+        (listener, Unacknowledged::to(&server))
+    }
+
+    async fn read(stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
+        let mut got = vec![0; bytes];
+        stream.read_exact(&mut got).await.unwrap();
+        got
+    }
+
+    #[tokio::test]
+    async fn one_connection_serves_many_batches() {
+        let (listener, mut sender) = listener().await;
+        for batch in [b"one.", b"two.", b"thr."] {
+            sender.send(batch.to_vec()).await.unwrap();
+        }
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(read(&mut stream, 12).await, b"one.two.thr.");
+    }
+
+    #[tokio::test]
+    async fn what_a_receiver_had_not_read_when_it_went_is_sent_again() {
+        let (listener, mut sender) = listener().await;
+        sender.send(b"last".to_vec()).await.unwrap();
+        let (unread, _) = listener.accept().await.unwrap();
+        drop(unread);
+        while is_open(sender.stream.as_mut().unwrap()).await {
+            tokio::task::yield_now().await;
+        }
+        sender.send(b"next".to_vec()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert_eq!(read(&mut stream, 8).await, b"lastnext");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_was_cut_short_begins_anew_behind_the_one_before() {
+        let (listener, mut sender) = listener().await;
+        sender.send(b"last".to_vec()).await.unwrap();
+        let (frozen, _) = listener.accept().await.unwrap();
+        let large = vec![b'x'; 8 << 20];
+        let cut = tokio::time::timeout(Duration::from_millis(200), sender.send(large.clone()));
+        assert!(cut.await.is_err());
+        let (reader, ()) = tokio::join!(
+            async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                read(&mut stream, 4 + large.len()).await
+            },
+            async { sender.send(large.clone()).await.unwrap() },
+        );
+        assert!(reader.starts_with(b"last") && reader[4..] == large);
+        drop(frozen);
+    }
+}
