@@ -24,6 +24,7 @@ mod rules;
 mod schema;
 mod shape;
 mod sinks;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -46,8 +47,8 @@ pub use self::model::{
 pub use self::notifications::{Audience, NotifyForm, NotifySink};
 pub use self::rules::{ComplexitySettings, RulesSettings};
 pub use self::sinks::{
-    FileSink, FluentdSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, StartAt,
-    SyslogFormat, SyslogSink, SyslogTransport, TlsClient,
+    ElasticsearchSink, FileSink, FluentdSink, Identity, LogstashSink, MongodbSink, MongodbTls, Server, Service,
+    SinkKind, SinkSettings, SplunkSink, StartAt, SyslogFormat, SyslogSink, SyslogTransport, TlsClient,
 };
 use crate::diagnostic::{Diagnostic, Place};
 use crate::now::Now;

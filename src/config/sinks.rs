@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::Secret;
 use super::notifications::NotifySink;
+pub use super::stores::{ElasticsearchSink, MongodbSink, MongodbTls, Service, SplunkSink};
 
 /// Where a sink begins that has no cursor yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -56,6 +57,12 @@ pub enum SinkKind {
     Logstash(LogstashSink),
     /// Notifications of single findings.
     Notify(NotifySink),
+    /// Documents of a MongoDB collection.
+    Mongodb(MongodbSink),
+    /// Monthly indexes of Elasticsearch or OpenSearch.
+    Elasticsearch(ElasticsearchSink),
+    /// Splunk's HTTP Event Collector.
+    Splunk(SplunkSink),
 }
 
 /// JSON lines in files.

@@ -15,6 +15,7 @@
 mod backoff;
 mod cursor;
 mod dead_letters;
+mod http;
 mod net;
 mod outstanding;
 mod sinks;

@@ -145,7 +145,7 @@ impl Sinks {
             name: settings.name.clone(),
             limits: Limits::of(settings),
             start: settings.start,
-            sink: sinks::build(&settings.kind),
+            sink: sinks::build(settings),
             log: self.log.clone(),
             cursor: Cursor::new(&self.folder, &settings.name, self.log.id()),
             dead_letters: DeadLetters::new(&self.folder, &settings.name),

@@ -17,7 +17,7 @@ use crate::config::placed::Placed;
 use crate::config::read_bounded;
 
 /// Size of a certificate, key or CA file.
-const PEM_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const PEM_BYTES_MAX: usize = 1024 * 1024;
 /// Size of a token.
 const TOKEN_BYTES_MAX: usize = 4096;
 

@@ -10,6 +10,7 @@ mod penalties;
 mod routes;
 mod rules;
 mod sinks;
+mod stores;
 mod text;
 mod upstreams;
 

@@ -56,6 +56,9 @@ impl Compiler<'_> {
             ("syslog", sink.syslog.is_some()),
             ("fluentd", sink.fluentd.is_some()),
             ("logstash", sink.logstash.is_some()),
+            ("mongodb", sink.mongodb.is_some()),
+            ("elasticsearch", sink.elasticsearch.is_some()),
+            ("splunk", sink.splunk.is_some()),
         ];
         let named = |is_given: bool| -> Vec<&str> {
             let kinds = given.iter().filter(|(_, given)| *given || !is_given);
@@ -87,6 +90,16 @@ impl Compiler<'_> {
         }
         if let Some(fluentd) = &sink.fluentd {
             return self.fluentd_sink(&fluentd.value).map(SinkKind::Fluentd);
+        }
+        if let Some(mongodb) = &sink.mongodb {
+            return self.mongodb_sink(&mongodb.value).map(SinkKind::Mongodb);
+        }
+        if let Some(elasticsearch) = &sink.elasticsearch {
+            let compiled = self.elasticsearch_sink(&elasticsearch.value);
+            return compiled.map(SinkKind::Elasticsearch);
+        }
+        if let Some(splunk) = &sink.splunk {
+            return self.splunk_sink(&splunk.value).map(SinkKind::Splunk);
         }
         let logstash = sink.logstash.as_ref()?;
         self.logstash_sink(&logstash.value).map(SinkKind::Logstash)

@@ -166,6 +166,68 @@ pub(super) fn http_endpoint(text: &str) -> Result<Arc<str>, &'static str> {
     Ok(text.trim_end_matches('/').into())
 }
 
+/// Where an HTTP service is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HttpBase {
+    /// Whether TLS is spoken.
+    pub(super) tls: bool,
+    /// Host name or IP address, without brackets.
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    /// Without a slash at the end; empty for the root.
+    pub(super) path: Arc<str>,
+}
+
+/// The address of an HTTP service in its parts. The caller has looked for passwords.
+pub(super) fn http_base(text: &str) -> Result<HttpBase, &'static str> {
+    let must = "must be an address such as https://search.example:9200";
+    let uri: Uri = text.parse().map_err(|_| must)?;
+    http_endpoint(text).map_err(|_| must)?;
+    let authority = uri.authority().ok_or(must)?;
+    let tls = uri.scheme() == Some(&Scheme::HTTPS);
+    let port = match authority.port_u16() {
+        Some(port) => port,
+        None if tls => 443,
+        None => 80,
+    };
+    let name = host(authority.host()).map_err(|_| must)?;
+    Ok(HttpBase {
+        tls,
+        host: name.trim_start_matches('[').trim_end_matches(']').into(),
+        port,
+        path: uri.path().trim_end_matches('/').into(),
+    })
+}
+
+/// What the names of Elasticsearch indexes may begin with.
+pub(super) fn index_prefix(text: &str) -> Result<Arc<str>, &'static str> {
+    let may_stand =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    if text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.chars().all(may_stand)
+    {
+        Ok(text.into())
+    } else {
+        Err("must be lower case letters, digits, `-`, `_` or `.`, and begin with a letter or digit")
+    }
+}
+
+/// The name of a MongoDB database.
+pub(super) fn database(text: &str) -> Result<Arc<str>, &'static str> {
+    name(text)
+        .ok()
+        .filter(|name| !name.contains('.'))
+        .ok_or("must be letters, digits, `-` or `_`")
+}
+
+/// The name of a MongoDB collection.
+pub(super) fn collection(text: &str) -> Result<Arc<str>, &'static str> {
+    match name(text) {
+        Ok(name) if !text.starts_with("system.") && !text.starts_with('.') => Ok(name),
+        _ => Err("must be letters, digits, `-`, `_` or `.`, and not one of the server's own"),
+    }
+}
+
 /// Whether two addresses cannot both be listened on.
 pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let same_family = a.is_ipv4() == b.is_ipv4();
@@ -253,6 +315,57 @@ mod tests {
             "http://a:1",
         ] {
             assert!(host_and_port(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_may_have_a_path() {
+        let base = |tls, host: &str, port, path: &str| {
+            Ok(HttpBase {
+                tls,
+                host: host.into(),
+                port,
+                path: path.into(),
+            })
+        };
+        assert_eq!(http_base("http://es:9200"), base(false, "es", 9200, ""));
+        assert_eq!(http_base("https://ES/"), base(true, "es", 443, ""));
+        assert_eq!(
+            http_base("http://[::1]/a/b/"),
+            base(false, "::1", 80, "/a/b")
+        );
+        for wrong in ["", "es:9200", "ftp://es", "http://es/?a=b", "http://", "/x"] {
+            assert!(http_base(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_in_stores_are_those_that_stores_take() {
+        for (name, fits) in [
+            ("audit-logs", true),
+            ("a.b_c", true),
+            ("", false),
+            ("-a", false),
+            ("A", false),
+            ("a*", false),
+        ] {
+            assert_eq!(index_prefix(name).is_ok(), fits, "{name}");
+        }
+        for (name, fits) in [
+            ("rocketgraph", true),
+            ("a.b", false),
+            ("", false),
+            ("a b", false),
+        ] {
+            assert_eq!(database(name).is_ok(), fits, "{name}");
+        }
+        for (name, fits) in [
+            ("audit_logs", true),
+            ("a.b", true),
+            ("system.users", false),
+            ("$a", false),
+        ] {
+            assert_eq!(collection(name).is_ok(), fits, "{name}");
         }
     }
 

@@ -9,6 +9,7 @@ mod notifications;
 mod penalties;
 mod rules;
 mod sinks;
+mod stores;
 mod traffic;
 
 use schemars::JsonSchema;
@@ -21,6 +22,9 @@ pub(super) use self::rules::{ExclusionShape, RulesShape, ScopedComplexityShape};
 pub(super) use self::sinks::{
     FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,
     TlsClientShape,
+};
+pub(super) use self::stores::{
+    ElasticsearchSinkShape, MongodbSinkShape, MongodbTlsShape, SplunkSinkShape,
 };
 pub(super) use self::traffic::{
     ClusterShape, EndpointShape, HealthCheckShape, InspectionOverride, InspectionShape, RouteShape,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_default;
+use super::stores::{ElasticsearchSinkShape, MongodbSinkShape, SplunkSinkShape};
 use crate::config::placed::Placed;
 use crate::config::sinks::{StartAt, SyslogFormat, SyslogTransport};
 
@@ -41,6 +42,15 @@ pub(in crate::config) struct SinkShape {
     /// JSON lines over TCP, as Logstash's `tcp` input with the `json_lines` codec takes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) logstash: Option<Placed<LogstashSinkShape>>,
+    /// Documents of a MongoDB collection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) mongodb: Option<Placed<MongodbSinkShape>>,
+    /// Documents of monthly indexes in Elasticsearch or OpenSearch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) elasticsearch: Option<Placed<ElasticsearchSinkShape>>,
+    /// Events of Splunk, by its HTTP Event Collector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) splunk: Option<Placed<SplunkSinkShape>>,
 }
 
 impl Default for SinkShape {
@@ -56,6 +66,9 @@ impl Default for SinkShape {
             syslog: None,
             fluentd: None,
             logstash: None,
+            mongodb: None,
+            elasticsearch: None,
+            splunk: None,
         }
     }
 }

@@ -1,27 +1,33 @@
 //! The sinks: each translates a batch into its receiver's words and reports what became of it.
 
+mod elasticsearch;
 mod file;
 mod fluentd;
 mod logstash;
+mod mongodb;
 mod msgpack;
 mod notify;
 mod siem;
+mod splunk;
 mod syslog;
 mod unacknowledged;
 
 use std::io;
 
 use super::{Delivery, Record, Sink};
-use crate::config::SinkKind;
+use crate::config::{SinkKind, SinkSettings};
 
 /// The sink of this kind. It connects when there is something to deliver.
-pub(super) fn build(kind: &SinkKind) -> Box<dyn Sink> {
-    match kind {
+pub(super) fn build(sink: &SinkSettings) -> Box<dyn Sink> {
+    match &sink.kind {
         SinkKind::File(settings) => Box::new(file::Files::new(settings)),
         SinkKind::Syslog(settings) => Box::new(syslog::Syslog::new(settings)),
         SinkKind::Fluentd(settings) => Box::new(fluentd::Fluentd::new(settings)),
         SinkKind::Logstash(settings) => Box::new(logstash::Logstash::new(settings)),
         SinkKind::Notify(settings) => Box::new(notify::Notify::new(settings)),
+        SinkKind::Mongodb(settings) => Box::new(mongodb::Mongodb::new(settings, sink.timeout)),
+        SinkKind::Elasticsearch(settings) => Box::new(elasticsearch::Elasticsearch::new(settings)),
+        SinkKind::Splunk(settings) => Box::new(splunk::Splunk::new(settings)),
     }
 }
 

@@ -11,8 +11,10 @@ pub(crate) mod mmdb;
 mod part;
 mod process;
 mod recorder;
+mod served;
 mod server_part;
 mod setup;
+mod stores;
 mod upstream;
 mod wire;
 
@@ -26,8 +28,10 @@ pub(crate) use http1::chunked;
 pub(crate) use part::part;
 pub(crate) use process::{Outcome, Process, run_to_end};
 pub(crate) use recorder::{Recorder, ids_of, lines_of};
+pub(crate) use served::{Served, ferretdb, opensearch};
 pub(crate) use server_part::{FluentServer, Rsyslog};
 pub(crate) use setup::{ApiKey, NewKey, Setup, default_file};
+pub(crate) use stores::{Mood, StoreStandIn};
 pub(crate) use upstream::{Received, Reply, Upstream};
 use wire::Wire;
 

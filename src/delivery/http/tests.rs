@@ -1,0 +1,149 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+#[test]
+fn only_bounded_seconds_are_waited_for() {
+    let after = |value: &str| {
+        let mut fields = HeaderMap::new();
+        fields.insert(RETRY_AFTER, value.parse().unwrap());
+        retry_after(&fields)
+    };
+    assert_eq!(after("7"), Some(Duration::from_secs(7)));
+    assert_eq!(after("99999999999"), Some(RETRY_AFTER_MAX));
+    assert_eq!(after("Fri, 31 Dec 1999 23:59:59 GMT"), None);
+    assert_eq!(after("-1"), None);
+}
+
+/// Reads one request with its body; false when the client has gone.
+async fn request(stream: &mut TcpStream) -> Option<String> {
+    let mut text = String::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = stream
+            .read(&mut piece)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
+        text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return Some(text);
+            }
+        }
+    }
+}
+
+async fn service() -> (TcpListener, HttpClient) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let service = Service {
+        server: Server {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            tls: None,
+        },
+        path: "/base".into(),
+        authorization: None,
+    };
+    let client = HttpClient::of(&service);
+    (listener, client)
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn one_connection_serves_many_requests() {
+    let (listener, mut client) = service().await;
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            seen.push(request(&mut stream).await.unwrap());
+            stream.write_all(OK).await.unwrap();
+        }
+        seen
+    });
+    for body in ["first", "second"] {
+        let answer = client
+            .send(Ask::json(Method::POST, "/_bulk", body))
+            .await
+            .unwrap();
+        assert_eq!(
+            (answer.status, &answer.body[..]),
+            (StatusCode::OK, &b"ok"[..])
+        );
+    }
+    let seen = serving.await.unwrap();
+    assert!(
+        seen[0].starts_with("POST /base/_bulk HTTP/1.1\r\n"),
+        "{}",
+        seen[0]
+    );
+    assert!(seen[1].ends_with("\r\n\r\nsecond"), "{}", seen[1]);
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_was_closed_is_replaced() {
+    let (listener, mut client) = service().await;
+    let serving = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await.unwrap();
+            stream.write_all(OK).await.unwrap();
+        }
+    });
+    client.send(Ask::get("/")).await.unwrap();
+    // The service closes; the client must have seen it before the next request, or the case is another.
+    while !client.idle.as_ref().unwrap().sender.is_closed() {
+        tokio::task::yield_now().await;
+    }
+    client.send(Ask::get("/")).await.unwrap();
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_call_leaves_no_half_read_connection() {
+    let (listener, mut client) = service().await;
+    let (arrived, waiting) = tokio::sync::oneshot::channel();
+    let serving = tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        request(&mut first).await.unwrap();
+        arrived.send(()).unwrap();
+        let (mut second, _) = listener.accept().await.unwrap();
+        // The late answer to the first request goes where nobody listens.
+        let _closed = first
+            .write_all(b"HTTP/1.1 500 Late\r\ncontent-length: 0\r\n\r\n")
+            .await;
+        request(&mut second).await.unwrap();
+        second.write_all(OK).await.unwrap();
+        first
+    });
+    tokio::select! {
+        answer = client.send(Ask::get("/")) => panic!("{answer:?}"),
+        told = waiting => told.unwrap(),
+    }
+    let answer = client.send(Ask::get("/")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_cut_in_the_answer_is_a_failure() {
+    let (listener, mut client) = service().await;
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request(&mut stream).await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
+            .await
+            .unwrap();
+    });
+    let answer = client.send(Ask::get("/")).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert!(client.idle.is_none());
+    serving.await.unwrap();
+}

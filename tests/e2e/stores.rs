@@ -1,0 +1,220 @@
+//! Audit events reach stores that take them by id, whatever the stores answer. The stores here are stand-ins.
+
+use std::collections::HashMap;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Mood, Setup, StoreStandIn, Upstream, eventually};
+
+pub(crate) async fn delivering(upstream: &Upstream, sinks: Value) -> Gateway {
+    Setup::from(upstream)
+        .with("audit.sinks", sinks)
+        .start()
+        .await
+}
+
+pub(crate) fn search(name: &str, url: &str) -> Value {
+    json!({"name": name, "linger_ms": 5, "elasticsearch": {"url": url}})
+}
+
+fn splunk(url: &str, acknowledge: bool) -> Value {
+    json!({"name": "siem", "linger_ms": 5, "timeout_ms": 1_000, "splunk":
+        {"url": url, "token": {"file": "token"}, "acknowledge": acknowledge, "acknowledge_poll_ms": 20}})
+}
+
+/// Asks once for each of these graphs.
+pub(crate) async fn ask(gateway: &Gateway, graphs: &[&str]) {
+    let query = json!({"query": "MATCH (n) RETURN n LIMIT 1"});
+    for graph in graphs {
+        assert_eq!(gateway.query(graph, &query).await.status, 200);
+    }
+}
+
+/// The ids of all events in the log, oldest first.
+pub(crate) fn logged(gateway: &Gateway) -> Vec<String> {
+    let id = |event: &Value| event["event_id"].as_str().expect("an id").to_owned();
+    gateway.exported().iter().map(id).collect()
+}
+
+/// The ids of the events about this graph.
+pub(crate) fn about(gateway: &Gateway, graph: &str) -> Vec<String> {
+    let events = gateway.exported();
+    let about = |event: &&Value| event["data_accessed"]["graph_ids"][0] == graph;
+    let id = |event: &Value| event["event_id"].as_str().expect("an id").to_owned();
+    events.iter().filter(about).map(id).collect()
+}
+
+/// The ids of a sink's dead letters, each once: a crash may have repeated some.
+pub(crate) fn dead(gateway: &Gateway, sink: &str) -> Vec<String> {
+    let letters = gateway.read(&format!("data/sinks/{sink}.dead.jsonl"));
+    let mut ids: Vec<String> = Vec::new();
+    for line in letters.unwrap_or_default().lines() {
+        let letter: Value = serde_json::from_str(line).expect("JSON");
+        let id = letter["event"]["event_id"].as_str().expect("an id");
+        if ids.iter().all(|known| known != id) {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
+}
+
+/// Each of these once.
+pub(crate) fn once(ids: &[String]) -> HashMap<String, usize> {
+    ids.iter().map(|id| (id.clone(), 1)).collect()
+}
+
+async fn is_down(gateway: &Gateway, sink: &str) {
+    let down = format!("rg_audit_sink_up{{sink=\"{sink}\"}} 0");
+    eventually("the sink to be down", async || {
+        gateway.metrics().await.contains(&down).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_a_store_is_too_busy_for_are_offered_again_and_the_others_are_not() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::search().await);
+    store.is(Mood::Stutters);
+    let gateway = delivering(&upstream, json!([search("search", &store.url())])).await;
+    ask(&gateway, &["g1"; 40]).await;
+    let ids = logged(&gateway);
+    store.has_all(&ids).await;
+    assert_eq!(store.copies(), once(&ids));
+    assert_eq!(dead(&gateway, "search"), [""; 0]);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_store_took_without_saying_so_is_there_once() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::search().await);
+    store.is(Mood::Lies(3));
+    let gateway = delivering(&upstream, json!([search("search", &store.url())])).await;
+    ask(&gateway, &["g1"; 20]).await;
+    let ids = logged(&gateway);
+    store.has_all(&ids).await;
+    eventually("it to be known that all are there", async || {
+        let metrics = gateway.metrics().await;
+        metrics
+            .contains(r#"rg_audit_sink_lag_events{sink="search"} 0"#)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(store.copies(), once(&ids));
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn an_event_at_fault_is_set_apart_and_all_others_arrive() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::search().await);
+    store.is(Mood::Abhors("poisoned".to_owned()));
+    let gateway = delivering(&upstream, json!([search("search", &store.url())])).await;
+    ask(&gateway, &["g1", "g2", "poisoned", "g3"]).await;
+    let poisoned = about(&gateway, "poisoned");
+    assert_eq!(poisoned.len(), 1);
+    let mut ids = logged(&gateway);
+    ids.retain(|id| !poisoned.contains(id));
+    store.has_all(&ids).await;
+    assert_eq!(store.copies(), once(&ids));
+    assert_eq!(dead(&gateway, "search"), poisoned);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_batch_too_large_for_the_store_is_halved_until_it_fits() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::search().await);
+    store.is(Mood::Refuses(503));
+    let mut sink = search("search", &store.url());
+    sink["elasticsearch"]["gzip"] = json!(false);
+    let gateway = delivering(&upstream, json!([sink])).await;
+    ask(&gateway, &["g1"; 30]).await;
+    let query = json!({"query": "MATCH (n) RETURN n LIMIT 1"});
+    let large = gateway
+        .request(Method::POST, "/v1/graphs/g1/query")
+        .header("user-agent", "x".repeat(500))
+        .json(&query);
+    let large = gateway.send(large).await;
+    let large = gateway.audit_of(&large).await["event_id"].clone();
+    let mut events = gateway.exported();
+    events.retain(|event| event["event_id"] != large);
+    let longest = events.iter().map(|event| event.to_string().len()).max();
+    // Room for the longest other event with its action line, and for few together.
+    store.is(Mood::Narrow(longest.expect("events") + 250));
+    let mut ids = logged(&gateway);
+    ids.retain(|id| *id != large);
+    store.has_all(&ids).await;
+    eventually("the one that never fits to be set apart", async || {
+        (dead(&gateway, "search") == [large.as_str().expect("an id")]).then_some(())
+    })
+    .await;
+    assert_eq!(store.copies(), once(&ids));
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn refused_credentials_lose_nothing_and_are_read_again_on_reload() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::splunk().await);
+    let setup = Setup::from(&upstream).beside("token", "wrong\n");
+    let setup = setup.with("audit.sinks", json!([splunk(&store.url(), false)]));
+    let gateway = setup.start().await;
+    ask(&gateway, &["g1"; 5]).await;
+    is_down(&gateway, "siem").await;
+    store.is_asked_again().await;
+    assert_eq!(store.copies(), once(&[]));
+    gateway.write("token", "hec-token\n");
+    let reloaded = gateway.admin(Method::POST, "/reload").await;
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    let ids = logged(&gateway);
+    store.has_all(&ids).await;
+    assert_eq!(store.copies(), once(&ids));
+    assert_eq!(dead(&gateway, "siem"), [""; 0]);
+    let everything = gateway.stored_files();
+    for (path, bytes) in everything {
+        let shows = bytes.windows(9).any(|part| part == b"hec-token");
+        assert!(!shows, "{} holds the token", path.display());
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn splunk_names_the_event_at_fault_and_gets_all_others() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::splunk().await);
+    store.is(Mood::Abhors("poisoned".to_owned()));
+    let setup = Setup::from(&upstream).beside("token", "hec-token\n");
+    let setup = setup.with("audit.sinks", json!([splunk(&store.url(), false)]));
+    let gateway = setup.start().await;
+    ask(&gateway, &["g1", "poisoned", "g2"]).await;
+    let poisoned = about(&gateway, "poisoned");
+    let mut ids = logged(&gateway);
+    ids.retain(|id| !poisoned.contains(id));
+    store.has_all(&ids).await;
+    assert_eq!(store.copies(), once(&ids));
+    eventually("the one at fault to be set apart", async || {
+        (dead(&gateway, "siem") == poisoned).then_some(())
+    })
+    .await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn splunk_events_count_only_when_the_indexer_acknowledges_them() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::splunk().await);
+    store.is(Mood::Unsure);
+    let setup = Setup::from(&upstream).beside("token", "hec-token\n");
+    let setup = setup.with("audit.sinks", json!([splunk(&store.url(), true)]));
+    let gateway = setup.start().await;
+    ask(&gateway, &["g1"; 5]).await;
+    // The deadline of a batch passes again and again; it is asked for, and not posted again.
+    is_down(&gateway, "siem").await;
+    let first = store.copies();
+    assert!(!first.is_empty());
+    assert!(first.values().all(|copies| *copies == 1), "{first:?}");
+    let delivered = r#"rg_audit_sink_events_total{sink="siem",outcome="delivered"} 0"#;
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains(delivered), "{metrics}");
+    store.is(Mood::Takes);
+    let ids = logged(&gateway);
+    store.has_all(&ids).await;
+    assert_eq!(store.copies(), once(&ids));
+    gateway.finish().await;
+}
