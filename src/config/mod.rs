@@ -47,8 +47,9 @@ pub use self::model::{
 pub use self::notifications::{Audience, NotifyForm, NotifySink};
 pub use self::rules::{ComplexitySettings, RulesSettings};
 pub use self::sinks::{
-    ElasticsearchSink, FileSink, FluentdSink, Identity, LogstashSink, MongodbSink, MongodbTls, Server, Service,
-    SinkKind, SinkSettings, SplunkSink, StartAt, SyslogFormat, SyslogSink, SyslogTransport, TlsClient,
+    ElasticsearchSink, FileSink, FluentdSink, Identity, LogstashSink, MongodbSink, MongodbTls,
+    Server, Service, SinkKind, SinkSettings, SplunkSink, StartAt, SyslogFormat, SyslogSink,
+    SyslogTransport, TlsClient,
 };
 use crate::diagnostic::{Diagnostic, Place};
 use crate::now::Now;

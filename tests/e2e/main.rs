@@ -13,6 +13,7 @@ mod audit;
 mod command_line;
 mod complexity;
 mod crash;
+mod dashboards;
 mod demo;
 mod enrichment;
 mod exclusions;

@@ -10,8 +10,10 @@ use mongodb::{Client, Collection, IndexModel};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use crate::stores::{about, ask, dead, delivering, logged, once, search};
-use crate::support::{Gateway, Served, Setup, Upstream, eventually, ferretdb, opensearch};
+use crate::stores::{about, ask, dead, delivering, is_down, logged, once, search};
+use crate::support::{
+    Gateway, Served, Setup, Upstream, eventually, ferretdb, ferretdb_over_tls, opensearch,
+};
 
 /// A month before and after now, as index names have it: the events' month whatever the hour.
 fn months() -> [String; 2] {
@@ -165,13 +167,7 @@ async fn opensearch_has_each_event_once_over_kill_9_of_either_side_and_poison() 
     });
     let reloaded = gateway.admin(Method::POST, "/reload").await;
     assert_eq!(reloaded.status, 200, "{reloaded:?}");
-    eventually("the sink to be down", async || {
-        let metrics = gateway.metrics().await;
-        metrics
-            .contains(r#"rg_audit_sink_up{sink="kept"} 0"#)
-            .then_some(())
-    })
-    .await;
+    is_down(&gateway, "kept").await;
     assert!(store.copies("kept").await.is_empty());
     gateway.finish().await;
 }
@@ -296,13 +292,7 @@ async fn ferretdb_that_refuses_the_user_loses_no_event() {
     let setup = Setup::from(&upstream).beside("password", "hunter2-hunter2\n");
     let mut gateway = setup.with("audit.sinks", json!([sink])).start().await;
     ask(&gateway, &["1"; 3]).await;
-    eventually("the sink to be down", async || {
-        let metrics = gateway.metrics().await;
-        metrics
-            .contains(r#"rg_audit_sink_up{sink="mongo"} 0"#)
-            .then_some(())
-    })
-    .await;
+    is_down(&gateway, "mongo").await;
     let all = collection(&server, "audit_logs").await;
     assert!(copies(&all).await.is_empty());
     let uri = format!("mongodb://{}/", server.address);
@@ -311,5 +301,68 @@ async fn ferretdb_that_refuses_the_user_loses_no_event() {
     assert_eq!(reloaded.status, 200, "{reloaded:?}");
     comes_to(&all, &once(&logged(&gateway))).await;
     assert_eq!(dead(&gateway, "mongo"), [""; 0]);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn ferretdb_that_is_frozen_holds_up_nobody_and_has_each_event_once_when_it_thaws() {
+    let Some(server) = ferretdb().await else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let uri = format!("mongodb://{}/", server.address);
+    let mongo =
+        json!({"name": "mongo", "linger_ms": 5, "timeout_ms": 500, "mongodb": {"uri": uri}});
+    let copy = json!({"name": "copy", "linger_ms": 5, "file": {"path": "copy.jsonl"}});
+    let gateway = delivering(&upstream, json!([mongo, copy])).await;
+    let all = collection(&server, "audit_logs").await;
+    ask(&gateway, &["1"; 5]).await;
+    comes_to(&all, &once(&logged(&gateway))).await;
+
+    server.signal("STOP");
+    ask(&gateway, &["1"; 30]).await;
+    let ids = logged(&gateway);
+    eventually("the other sink to have everything", async || {
+        let copied = gateway.read("copy.jsonl").unwrap_or_default();
+        (copied.lines().count() == ids.len()).then_some(())
+    })
+    .await;
+    is_down(&gateway, "mongo").await;
+    server.signal("CONT");
+    comes_to(&all, &once(&logged(&gateway))).await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn ferretdb_is_spoken_to_over_tls_only_with_a_certificate_that_is_trusted() {
+    let made = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let made = made.expect("a certificate");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let ((certificate, key), (other, _)) = (made(), made());
+    let files = [("certificate.pem", &certificate), ("key.pem", &key)];
+    let Some(server) = ferretdb_over_tls(&files).await else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let uri = format!("mongodb://localhost:{}/", server.address.port());
+    let sink = json!({"name": "mongo", "linger_ms": 5, "timeout_ms": 2_000,
+                      "mongodb": {"uri": uri, "tls": {"ca_file": "ca.pem"}}});
+    let setup = Setup::from(&upstream).beside("ca.pem", &other);
+    let gateway = setup.with("audit.sinks", json!([sink])).start().await;
+    ask(&gateway, &["1"; 3]).await;
+    is_down(&gateway, "mongo").await;
+
+    // The right authority, by a reload that sees the file has changed.
+    gateway.write("ca.pem", &certificate);
+    let reloaded = gateway.admin(Method::POST, "/reload").await;
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    eventually("the sink to take everything", async || {
+        let metrics = gateway.metrics().await;
+        let settled = metrics.contains(r#"rg_audit_sink_lag_events{sink="mongo"} 0"#);
+        (settled && metrics.contains(r#"rg_audit_sink_up{sink="mongo"} 1"#)).then_some(())
+    })
+    .await;
     gateway.finish().await;
 }

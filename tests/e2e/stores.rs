@@ -64,7 +64,7 @@ pub(crate) fn once(ids: &[String]) -> HashMap<String, usize> {
     ids.iter().map(|id| (id.clone(), 1)).collect()
 }
 
-async fn is_down(gateway: &Gateway, sink: &str) {
+pub(crate) async fn is_down(gateway: &Gateway, sink: &str) {
     let down = format!("rg_audit_sink_up{{sink=\"{sink}\"}} 0");
     eventually("the sink to be down", async || {
         gateway.metrics().await.contains(&down).then_some(())

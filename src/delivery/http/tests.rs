@@ -2,6 +2,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::config::TlsClient;
 
 #[test]
 fn only_bounded_seconds_are_waited_for() {
@@ -38,18 +39,22 @@ async fn request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-async fn service() -> (TcpListener, HttpClient) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let service = Service {
-        server: Server {
-            host: "127.0.0.1".into(),
-            port: listener.local_addr().unwrap().port(),
-            tls: None,
-        },
+fn service_at(listener: &TcpListener) -> Service {
+    let server = Server {
+        host: "127.0.0.1".into(),
+        port: listener.local_addr().unwrap().port(),
+        tls: None,
+    };
+    Service {
+        server,
         path: "/base".into(),
         authorization: None,
-    };
-    let client = HttpClient::of(&service);
+    }
+}
+
+async fn service() -> (TcpListener, HttpClient) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = HttpClient::of(&service_at(&listener));
     (listener, client)
 }
 
@@ -146,4 +151,48 @@ async fn a_connection_cut_in_the_answer_is_a_failure() {
     assert!(answer.is_err(), "{answer:?}");
     assert!(client.idle.is_none());
     serving.await.unwrap();
+}
+
+/// Serves one connection over TLS: the answer to one request, or why there was none.
+async fn served(listener: &TcpListener, made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> bool {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let Ok(mut stream) = acceptor.accept(stream).await else {
+        return false;
+    };
+    let mut head = [0; 4096];
+    let read = stream.read(&mut head).await.unwrap();
+    assert!(head[..read].starts_with(b"GET /base/ HTTP/1.1\r\n"));
+    stream.write_all(OK).await.unwrap();
+    stream.flush().await.unwrap();
+    true
+}
+
+#[tokio::test]
+async fn a_service_is_spoken_to_over_tls_only_with_a_certificate_that_is_trusted() {
+    let made = || rcgen::generate_simple_self_signed(["store.test".to_owned()]).unwrap();
+    let (ours, other) = (made(), made());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut service = service_at(&listener);
+    service.server.tls = Some(TlsClient {
+        authorities: Some(Arc::from(vec![ours.cert.der().clone()])),
+        server_name: "store.test".try_into().unwrap(),
+        identity: None,
+    });
+    let mut client = HttpClient::of(&service);
+    let (answer, answered) = tokio::join!(client.send(Ask::get("/")), served(&listener, &ours));
+    assert_eq!((answer.unwrap().status, answered), (StatusCode::OK, true));
+
+    let mut client = HttpClient::of(&service);
+    let (answer, answered) = tokio::join!(client.send(Ask::get("/")), served(&listener, &other));
+    let cause = answer.unwrap_err();
+    assert!(cause.contains("certificate") && !answered, "{cause}");
 }

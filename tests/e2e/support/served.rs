@@ -53,6 +53,23 @@ pub(crate) async fn ferretdb() -> Option<Served> {
     Some(Served::start(start).await)
 }
 
+/// The same, speaking TLS with `certificate.pem` and `key.pem` of these files.
+pub(crate) async fn ferretdb_over_tls(files: &[(&str, &String)]) -> Option<Served> {
+    let program = part("ferretdb", "ferretdb")?.join("ferretdb");
+    let identity = TempDir::new().expect("a temporary folder");
+    for (name, text) in files {
+        std::fs::write(identity.path().join(name), text).expect("a writable folder");
+    }
+    let start = move |port: String, data: &Path| {
+        let mut server = Command::new(&program);
+        let file = |name: &str| identity.path().join(name);
+        server.arg(port).arg(data);
+        server.args([file("certificate.pem"), file("key.pem")]);
+        server
+    };
+    Some(Served::start(start).await)
+}
+
 /// The folder of a part that has this file.
 fn part(name: &str, file: &str) -> Option<PathBuf> {
     let parts = std::env::var_os("RG_PARTS").map_or_else(
@@ -89,6 +106,13 @@ impl Served {
     pub(crate) fn kill(&mut self) {
         let _gone_already = self.child.kill();
         let _gone_already = self.child.wait();
+    }
+
+    /// Sends it a signal by name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &command]).status();
+        assert!(status.expect("sh runs").success(), "{command}");
     }
 
     /// Starts it again where it was, with what it had.

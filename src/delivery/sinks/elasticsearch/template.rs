@@ -125,6 +125,7 @@ fn mappings() -> Value {
         json!({"properties": {
             "graph_ids": keyword(), "query_hash": keyword(), "result_count": {"type": "long"},
             "pii_detected": {"type": "boolean"}, "data_classification": keyword(),
+            "pii_kinds": counts(), "pii_response_kinds": counts(),
         }}),
     );
     add(
@@ -145,6 +146,11 @@ fn mappings() -> Value {
 
 fn keyword() -> Value {
     json!({"type": "keyword", "ignore_above": KEYWORD_CHARACTERS_MAX})
+}
+
+/// Counts by kind, of which there are few.
+fn counts() -> Value {
+    json!({"type": "object", "dynamic": true})
 }
 
 fn text() -> Value {
@@ -193,8 +199,13 @@ mod tests {
             organization_id: Some("o".into()),
             api_key_id: Some("k".into()),
             data_accessed: Some(DataAccessed {
+                graph_ids: vec!["g".into()],
                 query_hash: Some("h".into()),
-                ..DataAccessed::default()
+                result_count: Some(1),
+                pii_detected: true,
+                data_classification: Some("internal".into()),
+                pii_kinds: [("email".into(), 1)].into(),
+                pii_response_kinds: [("email".into(), 1)].into(),
             }),
             error_details: Some("e".into()),
             geographic_location: Some(GeographicLocation {
@@ -237,9 +248,43 @@ mod tests {
             let own = &mapping["properties"][name];
             assert!(own.is_object(), "{place}{name} has no type");
             let value = value.get(0).unwrap_or(value);
-            if value.is_object() && own["enabled"] != json!(false) {
+            let is_open = own["dynamic"] == json!(true) || own["enabled"] == json!(false);
+            if value.is_object() && !is_open {
                 assert_typed(value, own, &format!("{place}{name}."));
             }
+        }
+    }
+
+    /// What a dashboard counts by must be indexed, and as a whole.
+    #[test]
+    fn the_dashboard_asks_for_members_that_are_indexed() {
+        let objects = include_str!("../../../../dashboards/kibana/audit-logs.ndjson");
+        let mappings = mappings();
+        let mut fields = Vec::new();
+        for line in objects.lines() {
+            let object: Value = serde_json::from_str(line).unwrap();
+            let attributes = &object["attributes"];
+            if let Some(state) = attributes["visState"].as_str() {
+                let state: Value = serde_json::from_str(state).unwrap();
+                let parts = state["aggs"].as_array().unwrap().iter();
+                let asked = parts.filter_map(|part| part["params"]["field"].as_str());
+                fields.extend(asked.map(|field| (field.to_owned(), true)));
+            }
+            let columns = attributes["columns"].as_array().into_iter().flatten();
+            let columns = columns.filter_map(Value::as_str);
+            fields.extend(columns.map(|field| (field.to_owned(), false)));
+        }
+        assert!(fields.len() > 15, "{fields:?}");
+        for (field, is_counted_by) in fields {
+            let (members, subfield) = match field.strip_suffix(".keyword") {
+                Some(members) => (members, "/fields/keyword"),
+                None => (field.as_str(), ""),
+            };
+            let place = members.replace('.', "/properties/");
+            let place = format!("/properties/{place}{subfield}/type");
+            let kind = mappings.pointer(&place).and_then(Value::as_str);
+            assert!(kind.is_some(), "{field}");
+            assert!(!is_counted_by || kind != Some("text"), "{field}");
         }
     }
 }
