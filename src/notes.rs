@@ -139,6 +139,25 @@ pub(crate) fn spool_search(data_dir: &Path, parameters: &Value) -> io::Result<()
     spool(data_dir, &[search_event(parameters)])
 }
 
+/// Somebody made a report of the audit trail.
+///
+/// # Errors
+///
+/// The spool cannot be written.
+pub(crate) fn spool_report(data_dir: &Path, parameters: &Value) -> io::Result<()> {
+    let details = json!({"parameters": parameters});
+    let event = AuditEvent {
+        actor: std::env::var("USER").ok().map(Into::into),
+        ..system(
+            EventType::SystemEvent,
+            Severity::Info,
+            "audit.reported",
+            details,
+        )
+    };
+    spool(data_dir, &[event])
+}
+
 /// Takes the key store's journal of changes over into the log.
 ///
 /// # Errors

@@ -314,3 +314,9 @@ fn value_of(schema: &Json) -> String {
         kind => format!("{kind}{range}"),
     }
 }
+
+#[test]
+fn the_schema_of_events_is_that_of_the_code() {
+    let schema = serde_json::to_string_pretty(&rg_gateway::audit::schema()).unwrap() + "\n";
+    compare(&root().join("docs/audit-event.schema.json"), &schema).unwrap();
+}

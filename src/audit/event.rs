@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,7 +27,7 @@ pub const SCHEMA_VERSION: u16 = 1;
 const CLIPPED_TEXT_BYTES_MAX: usize = 1024;
 
 /// Which data a request touched.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DataAccessed<'a> {
     /// Graphs named by the request.
     #[serde(default)]
@@ -49,7 +50,7 @@ pub struct DataAccessed<'a> {
 }
 
 /// Where the client's address is, as far as is known.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GeographicLocation<'a> {
     /// ISO 3166-1 alpha-2.
     pub country: Option<Cow<'a, str>>,
@@ -62,7 +63,7 @@ pub struct GeographicLocation<'a> {
 }
 
 /// One thing a rule found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IndicatorRecord<'a> {
     /// Rule id.
     pub rule: Cow<'a, str>,
@@ -89,21 +90,24 @@ pub struct IndicatorRecord<'a> {
 }
 
 /// One audit event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEvent<'a> {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u16,
     /// UUID version 7; the event's identity in every sink.
     #[serde(with = "uuid_text")]
+    #[schemars(with = "String", extend("format" = "uuid"))]
     pub event_id: Uuid,
     /// Microseconds since 1970; RFC 3339 UTC with six decimals in JSON.
     #[serde(with = "timestamp::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub timestamp: i64,
     /// What kind of thing happened.
     pub event_type: EventType,
     /// How much it matters.
     pub severity: Severity,
     /// The client's address, or `system`.
+    #[schemars(with = "String")]
     pub source_ip: Source,
     /// As sent, empty when absent.
     pub user_agent: Cow<'a, str>,
@@ -121,12 +125,13 @@ pub struct AuditEvent<'a> {
     pub request_id: Cow<'a, str>,
     /// From the first byte of the request to the end of the answer.
     #[serde(serialize_with = "milliseconds")]
+    #[schemars(with = "f64")]
     pub processing_time_ms: f64,
     /// Which data was touched.
     pub data_accessed: Option<DataAccessed<'a>>,
     /// What went wrong.
     pub error_details: Option<Cow<'a, str>>,
-    /// See [`compliance_tags`](super::compliance_tags).
+    /// Laws and concerns it falls under, such as `gdpr` or `data_access`.
     pub compliance_tags: Vec<Cow<'a, str>>,
     /// Where the client's address is.
     pub geographic_location: Option<GeographicLocation<'a>>,
@@ -161,6 +166,7 @@ pub struct AuditEvent<'a> {
         skip_serializing_if = "Option::is_none",
         serialize_with = "optional_milliseconds"
     )]
+    #[schemars(with = "Option<f64>")]
     pub upstream_ms: Option<f64>,
     /// W3C trace id, 32 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]

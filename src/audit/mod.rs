@@ -11,8 +11,11 @@ mod encode;
 pub mod event;
 mod event_id;
 pub mod log;
+pub mod project;
 pub mod proof;
 mod read;
+pub mod report;
+mod schema;
 pub mod search;
 pub mod timestamp;
 pub mod verify;
@@ -35,5 +38,6 @@ pub use log::{
 pub use proof::key::SIGNING_KEY_FILE;
 pub use proof::{Proof, ProofError, PublicKey, TreeHead, Trust, Unproved, prove_dir, signed_by};
 pub use read::{ReadAll, ReadError, read_all};
+pub use schema::schema;
 pub use search::{Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};
 pub use verify::{Bad, BadReason, Verification, verify};

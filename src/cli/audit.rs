@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::proof::{self, VerifyArguments};
 use super::{CliError, Outcome};
 use crate::admin::{self, SearchParameters, search_of};
-use crate::audit::{Page, Position, read_all, search_dir};
+use crate::audit::project::{Format, project};
+use crate::audit::{self, Page, Position, read_all, search_dir};
 use crate::notes;
 
 /// Events `tail` keeps at the most.
@@ -28,6 +29,9 @@ pub(super) enum AuditCommand {
         /// Print JSON lines instead of a table.
         #[arg(long)]
         json: bool,
+        /// The words events are told in; others than our own are JSON lines.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
     /// Print the last events, oldest first.
     Tail {
@@ -40,6 +44,8 @@ pub(super) enum AuditCommand {
     },
     /// Print every event as a JSON line, oldest first.
     Export,
+    /// Print the JSON Schema of an event.
+    Schema,
     /// Check every segment, frame, chain and signature; name the first bad place.
     Verify(VerifyArguments),
     /// Print the proof of one event, as JSON: whoever has the public key can check it without us.
@@ -60,7 +66,12 @@ impl AuditCommand {
     pub(super) fn run(&self, data_dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
         let dir = data_dir.join("audit");
         match self {
-            Self::Search { parameters, json } => search(data_dir, parameters, *json, out),
+            Self::Search {
+                parameters,
+                json,
+                format,
+            } => search(data_dir, parameters, *json, *format, out),
+            Self::Schema => print_schema(out),
             Self::Tail { lines, follow } => tail(&dir, *lines, *follow, out),
             Self::Export => export(&dir, out),
             Self::Verify(arguments) => arguments.run(&dir, out),
@@ -75,19 +86,34 @@ fn search(
     data_dir: &Path,
     parameters: &SearchParameters,
     json: bool,
+    format: Format,
     out: &mut dyn Write,
 ) -> Result<Outcome, CliError> {
     let search = search_of(parameters).map_err(CliError::Usage)?;
     let page = search_dir(&data_dir.join("audit"), &search).map_err(CliError::runtime)?;
     let asked = serde_json::to_value(parameters).unwrap_or_default();
     notes::spool_search(data_dir, &asked)?;
-    if json {
+    if format != Format::Event {
+        for told in page
+            .events
+            .iter()
+            .filter_map(|event| project(event.get(), format))
+        {
+            writeln!(out, "{told}")?;
+        }
+    } else if json {
         for event in &page.events {
             writeln!(out, "{}", event.get())?;
         }
     } else {
         print_table(&page, out)?;
     }
+    Ok(Outcome::Done)
+}
+
+fn print_schema(out: &mut dyn Write) -> Result<Outcome, CliError> {
+    let text = serde_json::to_string_pretty(&audit::schema()).map_err(CliError::runtime)?;
+    writeln!(out, "{text}")?;
     Ok(Outcome::Done)
 }
 

@@ -7,6 +7,7 @@ mod explain;
 mod penalties;
 mod proof;
 mod replay;
+mod report;
 mod rules;
 
 use std::io::Write;
@@ -74,6 +75,8 @@ enum Command {
         #[command(subcommand)]
         command: audit::AuditCommand,
     },
+    /// Report what the audit log says for a compliance standard.
+    Report(report::ReportCommand),
     /// Tell why a request was decided as it was.
     Explain {
         /// A decision id or a request id.
@@ -130,6 +133,7 @@ pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
         Command::Keys { data_dir, command } => run_keys(command, &data_dir, out),
         Command::Penalties { data_dir, command } => command.run(&data_dir, out),
         Command::Rules(command) => command.run(out),
+        Command::Report(report) => report.run(out),
         Command::Audit { data_dir, command } => command.run(&data_dir, out),
         Command::Explain { id, data_dir } => audit::explain(&id, &data_dir, out),
     };

@@ -211,3 +211,93 @@ async fn answers_are_looked_at_where_a_route_says_so() {
     }
     gateway.finish().await;
 }
+
+#[tokio::test]
+async fn events_are_told_in_the_words_of_others() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let blocked = gateway
+        .get("/v1/graphs?q=1%27%20UNION%20SELECT%20password%20FROM%20users--")
+        .await;
+    let told = |format: &str| -> Value {
+        let id = blocked.request_id();
+        let outcome = gateway.command(&[
+            "audit",
+            "search",
+            "--data-dir",
+            "data",
+            "--request-id",
+            id,
+            "--format",
+            format,
+        ]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        serde_json::from_str(&outcome.stdout).expect("one JSON line")
+    };
+    let event = gateway.audit_of(&blocked).await;
+    let ecs = told("ecs");
+    assert_eq!(ecs["event"]["id"], event["event_id"]);
+    assert_eq!(ecs["event"]["kind"], "alert");
+    assert_eq!(ecs["organization"]["id"], "acme");
+    let ocsf = told("ocsf");
+    assert_eq!(ocsf["metadata"]["uid"], event["event_id"]);
+    assert_eq!(ocsf["class_uid"], 2004);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_report_counts_what_happened_and_is_itself_recorded() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let personal =
+        json!({"query": "MATCH (p {email: $e}) RETURN p", "parameters": {"e": "ann@example.com"}});
+    for _ in 0..3 {
+        gateway.query("people", &personal).await;
+    }
+    gateway
+        .get("/v1/graphs?q=1%27%20UNION%20SELECT%20password%20FROM%20users--")
+        .await;
+    let nobody = gateway.request_without_key(Method::GET, "/v1/graphs");
+    gateway.send(nobody).await;
+    let report = |standard: &str, format: &str| {
+        let outcome = gateway.command(&[
+            "report",
+            standard,
+            "--data-dir",
+            "data",
+            "--from",
+            "2020-01-01",
+            "--format",
+            format,
+        ]);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stdout
+    };
+    let gdpr: Value = serde_json::from_str(&report("gdpr", "json")).expect("JSON");
+    assert_eq!(gdpr["accesses"]["total"], 3, "{gdpr}");
+    assert_eq!(gdpr["accesses"]["personal_data"]["by_name"]["email"], 3);
+    assert_eq!(gdpr["accesses"]["organizations"]["by_name"]["acme"], 3);
+    assert_eq!(gdpr["events"]["security_event"], 1);
+    assert_eq!(gdpr["events"]["authentication"], 1);
+    assert_eq!(gdpr["proof"]["sound"], true);
+    let page = report("pci_dss", "html");
+    assert!(page.starts_with("<!doctype html>") && page.contains("10.2.1.4"));
+    let recorded = eventually("the reports to be recorded", async || {
+        let mut events = gateway.exported();
+        events.retain(|event| event["endpoint"] == "audit.reported");
+        (events.len() == 2).then_some(events)
+    })
+    .await;
+    assert_eq!(recorded[0]["details"]["parameters"]["standard"], "gdpr");
+    let wrong = gateway.command(&[
+        "report",
+        "gdpr",
+        "--data-dir",
+        "data",
+        "--from",
+        "yesterday",
+    ]);
+    assert_eq!(wrong.code, Some(64), "{wrong:?}");
+    assert!(wrong.stderr.contains("yesterday"), "{wrong:?}");
+    gateway.finish().await;
+}

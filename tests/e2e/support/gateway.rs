@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 
 use super::answer::{Answer, Answered};
 use super::process::{Outcome, Process, run_to_end};
+use super::schema::departs;
 use super::setup::{ApiKey, NewKey, Setup};
 use super::{PATIENCE, wire};
 
@@ -257,8 +258,11 @@ impl Gateway {
     pub(crate) fn check_log(&self) {
         let verified = self.command(&["audit", "verify", "--data-dir", "data"]);
         assert_eq!(verified.code, Some(0), "{verified:?}");
+        let schema = self.command(&["audit", "schema"]).stdout;
+        let schema = serde_json::from_str(&schema).expect("a JSON Schema");
         let mut events: HashMap<String, u32> = HashMap::new();
         for event in self.exported() {
+            assert_eq!(departs(&schema, &event, "event"), None, "{event}");
             if let Some(id) = event["request_id"].as_str() {
                 *events.entry(id.to_owned()).or_default() += 1;
             }

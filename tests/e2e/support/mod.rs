@@ -11,6 +11,7 @@ pub(crate) mod mmdb;
 mod part;
 mod process;
 mod recorder;
+mod schema;
 mod served;
 mod server_part;
 mod setup;
