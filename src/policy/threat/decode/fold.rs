@@ -1,5 +1,7 @@
 //! Overlong UTF-8, look-alike letters, and characters that show nothing.
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
+
 use super::push_char;
 
 pub(super) fn fold(text: &[u8]) -> Option<Vec<u8>> {
@@ -27,15 +29,17 @@ pub(super) fn fold(text: &[u8]) -> Option<Vec<u8>> {
         let (char, width) = character(rest);
         match char.map(look_alike) {
             Some(Look::Hidden) => changed = true,
-            Some(Look::Number(number)) => {
-                out.extend_from_slice(number.to_string().as_bytes());
-                changed = true;
-            }
             Some(Look::Like(ascii)) => {
                 out.push(ascii);
                 changed = true;
             }
-            _ => out.extend_from_slice(rest.get(..width).unwrap_or_default()),
+            _ => match char.filter(is_compatibility).and_then(ascii) {
+                Some(letters) => {
+                    out.extend_from_slice(&letters);
+                    changed = true;
+                }
+                None => out.extend_from_slice(rest.get(..width).unwrap_or_default()),
+            },
         }
         at += width;
     }
@@ -101,11 +105,45 @@ fn overlong(rest: &[u8]) -> Option<(u32, usize)> {
 enum Look {
     Own,
     Like(u8),
-    Number(u32),
     Hidden,
 }
 
-/// The ASCII character a compatibility decomposition (NFKC) or a best-fit table turns a character into.
+/// Whether a character stands in a block of variants of others: letterlike signs, ligatures, superscripts, circled
+/// and mathematical letters. Outside of them are the letters of languages, which are what they are.
+fn is_compatibility(char: &char) -> bool {
+    matches!(
+        u32::from(*char),
+        0xaa | 0xb2 | 0xb3 | 0xb9 | 0xba | 0xbc..=0xbe
+            | 0x2b0..=0x2e4
+            | 0x1d2c..=0x1dbf
+            | 0x2010..=0x205e
+            | 0x2070..=0x218f
+            | 0x2460..=0x24ea
+            | 0x2a74..=0x2a76
+            | 0x3200..=0x33ff
+            | 0xfb00..=0xfb06
+            | 0xfb29
+            | 0xfe10..=0xfe6b
+            | 0xffe0..=0xffee
+            | 0x1d400..=0x1d7ff
+            | 0x1f100..=0x1f15a
+    )
+}
+
+/// The ASCII that compatibility normalisation (NFKC) makes of a character, if it makes nothing else of it.
+fn ascii(char: char) -> Option<Vec<u8>> {
+    const NORMALIZER: DecomposingNormalizerBorrowed<'static> =
+        DecomposingNormalizerBorrowed::new_nfkd();
+    NORMALIZER
+        .normalize_iter(std::iter::once(char))
+        .map(|part| match look_alike(part) {
+            Look::Like(byte) => Some(byte),
+            _ => u8::try_from(part).ok().filter(u8::is_ascii),
+        })
+        .collect()
+}
+
+/// The ASCII character a best-fit table turns a character into, or a form's variant of it.
 fn look_alike(char: char) -> Look {
     let code = u32::from(char);
     let like = |base: u8, offset: u32| {
@@ -136,14 +174,6 @@ fn look_alike(char: char) -> Look {
         0x17f => Look::Like(b's'),
         0x131 => Look::Like(b'i'),
         0x130 => Look::Like(b'I'),
-        0x1d400..=0x1d6a3 => match (code - 0x1d400) % 52 {
-            capital @ 0..=25 => like(b'A', capital),
-            small => like(b'a', small - 26),
-        },
-        0x24b6..=0x24cf => like(b'A', code - 0x24b6),
-        0x24d0..=0x24e9 => like(b'a', code - 0x24d0),
-        0x2460..=0x2473 => Look::Number(code - 0x2460 + 1),
-        0x24ea => Look::Number(0),
         _ => Look::Own,
     }
 }

@@ -123,6 +123,13 @@ mod tests {
             ("a\u{200b}b\0c", "abc"),
             ("%%32%65", "."),
             ("0x2e0x2e0x5c", "..\\"),
+            ("\u{2025}/\u{2025}/", "../../"),
+            (
+                "\u{1d4c8}\u{210b}\u{1d4c1}\u{24d4}\u{1d5bc}\u{1d4c9}",
+                "sHlect",
+            ),
+            ("\u{2460}\u{fb01}\u{00b2}\u{215b}", "1fi21/8"),
+            ("\u{ff07} \u{2170}\u{2a75}", "' i=="),
         ] {
             assert_eq!(plain(raw), expected, "{raw}");
         }
@@ -136,6 +143,7 @@ mod tests {
             "C:\\new\\table",
             "a&b=c",
             "Привет",
+            "東京 — señal",
         ] {
             assert!(
                 matches!(undo(raw.as_bytes(), false).text, Cow::Borrowed(_)),
