@@ -244,7 +244,11 @@ fn cells(inspector: &mut Inspector<'_>, text: &[u8], root: &At<'_>) {
     let mut rest = text;
     let (mut row, mut cells) = (0_usize, 0_usize);
     while !rest.is_empty() {
-        let (cell, width) = cell(rest, separator);
+        let Some((cell, width)) = cell(rest, separator) else {
+            // From a quote that nothing closes on, lines are looked at whole: no reading of the rest as cells is
+            // sure, and looking for the close again at every quote would take for ever.
+            return lines(inspector, rest);
+        };
         cells += 1;
         let at = root.index(row);
         if cells > CELLS_MAX {
@@ -256,8 +260,8 @@ fn cells(inspector: &mut Inspector<'_>, text: &[u8], root: &At<'_>) {
     }
 }
 
-/// One cell without its quotes, and the position of what ends it.
-fn cell(rest: &[u8], separator: u8) -> (&[u8], usize) {
+/// One cell without its quotes, and the position of what ends it; `None` when its quote is never closed.
+fn cell(rest: &[u8], separator: u8) -> Option<(&[u8], usize)> {
     let quoted = rest.first() == Some(&b'"');
     let mut inside = quoted;
     for (index, byte) in rest.iter().enumerate().skip(usize::from(quoted)) {
@@ -265,20 +269,12 @@ fn cell(rest: &[u8], separator: u8) -> (&[u8], usize) {
             b'"' if quoted => inside = !inside,
             b if !inside && (*b == separator || *b == b'\n') => {
                 let cell = rest.get(..index).unwrap_or_default().trim_ascii();
-                return (unquote(cell), index);
+                return Some((unquote(cell), index));
             }
             _ => {}
         }
     }
-    if quoted && inside {
-        // The quote was no quote: the line is read without it, so that one cell cannot swallow the file.
-        let end = rest
-            .iter()
-            .position(|b| *b == separator || *b == b'\n')
-            .unwrap_or(rest.len());
-        return (rest.get(..end).unwrap_or_default(), end);
-    }
-    (unquote(rest.trim_ascii()), rest.len())
+    (!inside).then(|| (unquote(rest.trim_ascii()), rest.len()))
 }
 
 fn unquote(cell: &[u8]) -> &[u8] {

@@ -37,6 +37,8 @@ pub(super) fn parts<'b>(body: &'b [u8], boundary: &[u8]) -> (Vec<Part<'b>>, bool
     let finder = memchr::memmem::Finder::new(&marker);
     let mut starts: Vec<usize> = finder.find_iter(body).take(PARTS_MAX + 1).collect();
     let more = starts.len() > PARTS_MAX;
+    // What lies beyond the bound belongs to the last part: it is looked at, if not for what it is.
+    starts.truncate(PARTS_MAX);
     starts.push(body.len());
     let mut parts = Vec::new();
     for pair in starts.windows(2) {
@@ -143,6 +145,15 @@ mod tests {
                 &b"1,2"[..]
             )
         );
+    }
+
+    #[test]
+    fn there_are_no_more_parts_than_their_bound() {
+        for (count, beyond) in [(PARTS_MAX, false), (PARTS_MAX + 1, true)] {
+            let body = b"--B\r\n\r\nx\r\n".repeat(count);
+            let (found, more) = parts(&body, b"B");
+            assert_eq!((found.len(), more), (PARTS_MAX, beyond));
+        }
     }
 
     #[test]

@@ -268,3 +268,18 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_follows_an_unclosed_quote_is_still_seen() {
+    let engine = compile(&rule(
+        "  match: {contains: [\"purple, one\"]}\n  mitigations: [block_request]",
+    ))
+    .unwrap();
+    // Every other quote of this opens a cell that nothing closes: it must not be sought each time anew.
+    let cells = "\"a,\"b,\"c,".repeat(20_000);
+    let body = ["a,b\n", &cells, "\nx,the purple, one\n"].concat();
+    assert_eq!(
+        body_of(&engine, "text/csv", body.as_bytes()).verdict,
+        Verdict::Block
+    );
+}

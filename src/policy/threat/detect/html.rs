@@ -279,19 +279,30 @@ const STYLES: [&str; 9] = [
     "animation-name",
 ];
 
+/// Shorter attributes say nothing: `on` and a value, or a scheme, are longer.
+const ATTRIBUTE_BYTES_MIN: usize = 5;
+
 /// What a tag's attributes do.
 fn attributes(values: &[u8], at: usize, found: &mut Found) {
-    if handler(values, false).is_some() {
+    if values.len() < ATTRIBUTE_BYTES_MIN {
+        return;
+    }
+    if memchr::memchr(b'=', values).is_some() && handler(values, false).is_some() {
         found.note(Predicate::HtmlHandler, at);
+    }
+    let addressed = memchr::memchr(b':', values).is_some();
+    if !addressed && memchr::memchr(b'=', values).is_none() {
+        return;
     }
     let squeezed = squeeze(values);
     let has = |word: &str| memchr::memmem::find(&squeezed, word.as_bytes()).is_some();
-    let drawing = has("data:image/svg") && ["onload", "onerror", "script"].iter().any(|w| has(w));
-    if drawing
-        || SCHEMES
-            .iter()
-            .any(|scheme| runs(&squeezed, scheme.as_bytes()))
-    {
+    let drawing = addressed
+        && has("data:image/svg")
+        && ["onload", "onerror", "script"].iter().any(|w| has(w));
+    let mut schemes = SCHEMES
+        .iter()
+        .filter(|scheme| addressed || !scheme.ends_with(':'));
+    if drawing || schemes.any(|scheme| runs(&squeezed, scheme.as_bytes())) {
         found.note(Predicate::HtmlScriptUrl, at);
     }
     if has("style=") && STYLES.iter().any(|w| has(w)) {

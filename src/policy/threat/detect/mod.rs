@@ -126,3 +126,17 @@ fn windows(text: &[u8], mut read: impl FnMut(&[u8])) {
         from += WINDOW_BYTES - OVERLAP_BYTES;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_condensed_and_what_it_hides_is_kept() {
+        assert_eq!(condensed(b"a/*b*/c /* d"), b"a c /* d");
+        assert_eq!(condensed(b"a    b"), b"a b");
+        // Without a close there is one search for it, not one for each mark.
+        let open = b"/* ".repeat(50_000);
+        assert_eq!(condensed(&open), open);
+    }
+}

@@ -29,16 +29,22 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
     }
 }
 
+/// Conditions of one window; more of them are found by themselves.
+const CONDITIONS_MAX: usize = 128;
+
 /// AND/OR with a comparison after a closed string or a number.
 fn conditions(text: &[u8], tokens: &[Token], inside: bool, found: &mut Found) {
     let comment = tokens
         .last()
         .is_some_and(|t| matches!(t.kind, Kind::Comment { .. }));
-    for (at, token) in tokens
+    let logic = tokens
         .iter()
         .enumerate()
-        .filter(|(_, t)| t.kind == Kind::Logic)
-    {
+        .filter(|(_, t)| t.kind == Kind::Logic);
+    for (count, (at, token)) in logic.enumerate() {
+        if count >= CONDITIONS_MAX {
+            return found.note(Predicate::BoundLeaves, token.at);
+        }
         let before = at.checked_sub(1).and_then(|i| kind(tokens, i));
         let after_text = inside
             && (at == 1

@@ -129,6 +129,7 @@ pub(super) fn select_list(tokens: &[Token], from: usize) -> bool {
                 Some(Kind::Comma) => tokens
                     .iter()
                     .skip(next)
+                    .take(COLUMN_TOKENS_MAX)
                     .any(|t| t.kind == Kind::From || matches!(t.kind, Kind::Comment { .. })),
                 Some(Kind::Word) => {
                     kind(tokens, next + 1) == Some(Kind::From)
