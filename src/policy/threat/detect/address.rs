@@ -128,11 +128,13 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
             found.note(Predicate::UrlScheme, at - scheme.len());
         }
         for host in hosts {
-            let inside = is_internal(host, named);
-            if inside && named || is_metadata(host) {
+            if is_metadata(host) || named && is_internal(host, named) {
                 found.note(Predicate::UrlInternal, at - scheme.len());
             }
         }
+    }
+    if named && whole && lax(text).any(|h| is_literal_internal(h) || is_name(h)) {
+        found.note(Predicate::UrlInternal, 0);
     }
     if whole
         && (text.starts_with(b"//") || text.starts_with(b"\\\\"))
@@ -168,6 +170,17 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
     {
         found.note(Predicate::UrlInternal, 0);
     }
+}
+
+/// Hosts of an address that only lenient parsers read: `http:/h`, `http:h`, `http://a\@h`.
+fn lax(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let scheme = [&b"https:"[..], b"http:"].into_iter().find(|s| {
+        text.get(..s.len())
+            .is_some_and(|t| t.eq_ignore_ascii_case(s))
+    });
+    let rest = scheme.and_then(|s| text.get(s.len()..)).unwrap_or_default();
+    let tricked = memchr::memmem::find(rest, b"\\@").and_then(|i| rest.get(i + 2..));
+    hosts(rest).chain(hosts(tricked.unwrap_or_default()))
 }
 
 /// Names of fields that hold addresses.
@@ -307,10 +320,12 @@ fn is_name(host: &[u8]) -> bool {
 
 fn is_metadata(host: &[u8]) -> bool {
     let (bare, _) = without_port(host);
-    let lower = String::from_utf8_lossy(bare).to_ascii_lowercase();
-    lower.starts_with("metadata.google")
-        || loose_v4(bare) == Some(Ipv4Addr::new(169, 254, 169, 254))
-        || lower == "[fd00:ec2::254]"
+    let google = b"metadata.google";
+    bare.get(..google.len())
+        .is_some_and(|b| b.eq_ignore_ascii_case(google))
+        || bare.first().is_some_and(u8::is_ascii_digit)
+            && loose_v4(bare) == Some(Ipv4Addr::new(169, 254, 169, 254))
+        || bare.eq_ignore_ascii_case(b"[fd00:ec2::254]")
 }
 
 /// An IPv4 address as `inet_aton` reads it: one to four parts, each decimal, octal or hexadecimal.
@@ -420,6 +435,9 @@ mod tests {
             "http://db:5432/",
             "//127.0.0.1/x",
             "http://127.0.0.1#@example.com/",
+            "http:/127.0.0.1/",
+            "https:10.0.0.1",
+            "http://example.com\\@127.0.0.1/",
         ] {
             assert!(found("callback_url", text), "{text}");
         }

@@ -13,6 +13,9 @@ const SEPARATORS_MAX: usize = 64;
 /// Bytes of one word.
 const WORD_BYTES_MAX: usize = 48;
 
+/// Bytes after a command that are its arguments rather than a sentence.
+const BRIEF_BYTES_MAX: usize = 24;
+
 /// What makes the shell expect a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
@@ -131,7 +134,8 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
             lone && text.len() < 128 && matches!(after, After::Path | After::End)
         }
         (Before::Sign, Strength::Sure) => {
-            !is_shown(text, at) && (argued || lone && after != After::Word)
+            let brief = text.len() - word.end.min(text.len()) < BRIEF_BYTES_MAX;
+            !is_shown(text, at) && (argued || lone && (brief || after != After::Word))
         }
         (Before::Sign, Strength::Maybe) => {
             !is_shown(text, at) && lone && (argued || after != After::Word)
@@ -387,6 +391,7 @@ mod tests {
             "| tee<x",
             "& copy c:\\x",
             "x;ssh${IFS}h",
+            ";kubectl get pods",
         ] {
             assert!(found(text), "{text}");
         }
