@@ -146,7 +146,7 @@ const WORST: [(&str, &str, &str); 12] = [
         "alert document eval( sleep( concat( cat ls ",
     ),
     ("addresses", "text/csv", "http://a/ ,"),
-    ("unclosed cells", "text/csv", "\"a,\"b,\"c,"),
+    ("quoted cells", "text/csv", "\"a,\"b,\"c,"),
     ("short cells", "text/csv", "'<%&,"),
     ("compatibility letters", "text/plain", "\u{ff1c}\u{2460}"),
     (

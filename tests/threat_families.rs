@@ -229,6 +229,9 @@ fn assets_of_web_sites_pass_and_probes_do_not() {
     ] {
         assert!(!stopped(&inspect(path, None, b"")), "{path}");
     }
+    // A script in base64, which holds a slash.
+    let hidden = "/v1/things/PHNjcmlwdD54PS9hPy87eT4+Pno8L3NjcmlwdD4=";
+    assert!(stopped(&inspect(hidden, None, b"")));
     for path in [
         "/wp-content/plugins/x/readme.php",
         "/wp-login.php",

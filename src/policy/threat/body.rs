@@ -246,7 +246,7 @@ fn cells(inspector: &mut Inspector<'_>, text: &[u8], root: &At<'_>) {
     while !rest.is_empty() {
         let Some((cell, width)) = cell(rest, separator) else {
             // From a quote that nothing closes on, lines are looked at whole: no reading of the rest as cells is
-            // sure, and looking for the close again at every quote would take for ever.
+            // sure, and a cell must not swallow the file.
             return lines(inspector, rest);
         };
         cells += 1;

@@ -13,6 +13,12 @@ pub(super) const PAIRS_MAX: usize = 2_000;
 /// Names of which repeated values are joined, as some servers do.
 const REPEATED_MAX: usize = 32;
 
+/// Segments from which on a path is tried as one value.
+const TAILS_MAX: usize = 8;
+
+/// Bytes of a path that may be one value.
+const TAIL_BYTES_MIN: usize = 16;
+
 /// Bytes to which repeated values are joined.
 const JOINED_BYTES_MAX: usize = 8_192;
 
@@ -59,7 +65,21 @@ pub(super) fn path(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
         for (index, segment) in segments.take(PAIRS_MAX).enumerate() {
             inspector.value(segment.as_bytes(), Context::Segment, &at.index(index));
         }
+        for (index, tail) in tails(request.path) {
+            if let Some(text) = super::decode::base64(tail.as_bytes()) {
+                inspector.value(&text, Context::Segment, &at.index(index));
+            }
+        }
     });
+}
+
+/// The path from each of its first segments on: base64 has slashes, too, and they are no separators.
+fn tails(path: &str) -> impl Iterator<Item = (usize, &str)> {
+    let starts = memchr::memchr_iter(b'/', path.as_bytes()).take(TAILS_MAX);
+    let tails = starts
+        .enumerate()
+        .filter_map(|(index, at)| Some((index, path.get(at + 1..)?)));
+    tails.filter(|(_, tail)| tail.len() >= TAIL_BYTES_MIN && tail.contains('/'))
 }
 
 pub(super) fn query(inspector: &mut Inspector<'_>, query: Option<&str>) {

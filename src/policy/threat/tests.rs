@@ -275,9 +275,8 @@ fn what_follows_an_unclosed_quote_is_still_seen() {
         "  match: {contains: [\"purple, one\"]}\n  mitigations: [block_request]",
     ))
     .unwrap();
-    // Every other quote of this opens a cell that nothing closes: it must not be sought each time anew.
-    let cells = "\"a,\"b,\"c,".repeat(20_000);
-    let body = ["a,b\n", &cells, "\nx,the purple, one\n"].concat();
+    // A separator parts the words, unless the line is looked at whole.
+    let body = "a,b\n1,2\n\"x,y\nz,the purple, one\n";
     assert_eq!(
         body_of(&engine, "text/csv", body.as_bytes()).verdict,
         Verdict::Block

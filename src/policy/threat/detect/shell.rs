@@ -131,7 +131,7 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
         }
         (Before::Line, Strength::Sure) => argued && lone,
         (Before::Line, Strength::Maybe) => {
-            lone && text.len() < 128 && matches!(after, After::Path | After::End)
+            lone && text.len() < 128 && (argued || after == After::End)
         }
         (Before::Sign, Strength::Sure) => {
             let brief = text.len() - word.end.min(text.len()) < BRIEF_BYTES_MAX;
