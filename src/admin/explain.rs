@@ -204,6 +204,14 @@ fn would_have_passed(code: &str, findings: &[Value]) -> Option<String> {
         }
         "quota-exceeded" => "the same request after Retry-After, or under a larger plan".to_owned(),
         "scope-missing" => "the same request by a key that has the scope".to_owned(),
+        "key-suspended" => "the same request after Retry-After, or once the suspension is lifted \
+             (rg-gateway penalties list, or keys resume where an operator ordered it)"
+            .to_owned(),
+        "verification-required" => {
+            "the same request with a one-time code in X-RG-Verification by a key that is enrolled \
+             (rg-gateway keys verification enrol), or once the demand is lifted"
+                .to_owned()
+        }
         "query-too-complex" => {
             "a query of a lower complexity class, or a plan or scope that allows this one"
                 .to_owned()

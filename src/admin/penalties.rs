@@ -14,11 +14,15 @@ use crate::now::Now;
 use crate::state::penalties::events;
 use crate::state::penalties::upkeep::Record;
 
-/// Every penalty in force, the newest finding first.
+/// Penalties of one answer; the command line lists all there are.
+const COUNT_MAX: usize = 1_000;
+
+/// Penalties in force, the newest finding first, and how many there are.
 pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
     let entries = app.penalties.list(Now::read());
-    let penalties: Vec<_> = entries.iter().map(events::details).collect();
-    json(&json!({"penalties": penalties}))
+    let shown = entries.iter().take(COUNT_MAX);
+    let penalties: Vec<_> = shown.map(events::details).collect();
+    json(&json!({"total": entries.len(), "penalties": penalties}))
 }
 
 /// Takes one away; it is gone from the disk when the answer comes.

@@ -132,12 +132,12 @@ fn verify(
 
 /// Lays what a verdict asks for. The end of the answer waits until it is on disk.
 pub(super) fn lay(app: &App, ctx: &mut RequestContext, inspection: &Inspection, address: IpAddr) {
-    let Some(caller) = ctx.caller.clone() else {
-        return;
-    };
     if inspection.mitigations.is_empty() {
         return;
     }
+    let Some(caller) = ctx.caller.clone() else {
+        return;
+    };
     let cause = Cause {
         rules: rules(inspection),
         event_id: ctx.id,

@@ -49,7 +49,9 @@ async fn suspend(gateway: &Gateway, from: &str) {
 /// Penalties in force as the admin API lists them.
 pub(crate) async fn penalties(gateway: &Gateway) -> Vec<Value> {
     let listed = gateway.admin(Method::GET, "/penalties").await.json();
-    listed["penalties"].as_array().expect("a list").clone()
+    let penalties = listed["penalties"].as_array().expect("a list").clone();
+    assert_eq!(listed["total"], penalties.len());
+    penalties
 }
 
 /// The audit event of this name; there is exactly one.
@@ -78,6 +80,12 @@ async fn the_second_finding_suspends_the_key_in_its_network_alone() {
     assert!((3_500..=3_600).contains(&wait), "{wait}");
     assert_eq!(upstream.requests().len(), reached, "nothing went upstream");
     assert_eq!(say(&gateway, "calm", "198.51.100.7").await.status, 200);
+
+    let id = answer.problem()["decision_id"].as_str().map(str::to_owned);
+    let path = format!("/explain/{}", id.expect("a decision id"));
+    let story = gateway.admin(Method::GET, &path).await.json();
+    let advice = story["would_have_passed"].as_str().expect("advice");
+    assert!(advice.contains("penalties list"), "{story}");
 
     let listed = penalties(&gateway).await;
     assert_eq!(listed.len(), 1, "{listed:?}");

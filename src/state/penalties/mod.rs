@@ -240,11 +240,7 @@ impl Penalties {
 
     /// How many penalties of each kind are in force; 0 for a kind of which there is none.
     pub fn in_force(&self, now: Now) -> HashMap<Kind, usize> {
-        let mut counts: HashMap<Kind, usize> = Kind::ALL.map(|kind| (kind, 0)).into();
-        for entry in self.list(now) {
-            *counts.entry(entry.penalty.kind).or_default() += 1;
-        }
-        counts
+        self.table().in_force(now)
     }
 
     /// Lifts that the command line has left; they stay until [`Self::forget_lifts`].

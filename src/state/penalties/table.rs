@@ -225,6 +225,15 @@ impl Table {
         entries
     }
 
+    pub(super) fn in_force(&self, now: Now) -> HashMap<Kind, usize> {
+        let mut counts: HashMap<Kind, usize> = Kind::ALL.map(|kind| (kind, 0)).into();
+        let penalties = self.subjects.values().flat_map(|held| &held.penalties);
+        for penalty in penalties.filter(|penalty| penalty.is_in_force(now)) {
+            *counts.entry(penalty.kind).or_default() += 1;
+        }
+        counts
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry> {
         self.subjects.iter().flat_map(|((key_id, network), held)| {
             held.penalties.iter().map(|penalty| Entry {
