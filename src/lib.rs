@@ -15,6 +15,7 @@
 //! | [`geoip`] | where addresses are, for events |
 //! | [`audit`] | the event, the durable log, search and verification |
 //! | [`delivery`] | audit events on their way to other systems |
+//! | `erasure` | audit events taken out again on request |
 //! | [`telemetry`] | metrics, spans, logs |
 //! | [`admin`] | health, metrics, audit search, explain, reload |
 //! | [`app`], [`serve`] | the composition root: start, reload, stop |
@@ -29,6 +30,7 @@ pub mod config;
 pub mod delivery;
 pub mod demo;
 pub mod diagnostic;
+mod erasure;
 pub mod geoip;
 mod hex;
 pub mod keys;

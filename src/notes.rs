@@ -130,6 +130,15 @@ pub(crate) fn searched(log: &Log, parameters: &Value) {
     append(log, &search_event(parameters));
 }
 
+/// The record of an erasure: what it takes, who asked for it and why, but not what was searched for, which would
+/// keep in the log what is to go from it.
+pub(crate) fn erasure(what: &'static str, actor: &str, details: Value) -> AuditEvent<'static> {
+    AuditEvent {
+        actor: Some(actor.to_owned().into()),
+        ..system(EventType::ConfigurationChange, Severity::Warning, what, details)
+    }
+}
+
 /// Somebody searched the audit trail from the command line.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! The admin API, on its own listener: health, metrics, audit search, explain, penalties, reload.
 
+mod erase;
 mod explain;
 mod penalties;
 mod proof;
@@ -46,6 +47,7 @@ pub(crate) async fn serve(
 fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/audit/events", get(audit_events))
+        .route("/audit/erase", post(erase::erase))
         .route("/audit/proof/{event_id}", get(proof::proof))
         .route("/audit/key", get(proof::key))
         .route("/audit/checkpoint", get(proof::checkpoint))

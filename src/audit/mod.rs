@@ -32,6 +32,8 @@ pub use event::{
 };
 pub use event_id::EventIds;
 pub use log::{
+    ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan,
+
     AppendError, Durability, Followed, FollowedEvent, Follower, Log, LogOptions, LogStats, Lost,
     OpenError, Position, Recovery, WhenFull,
 };
@@ -39,5 +41,5 @@ pub use proof::key::SIGNING_KEY_FILE;
 pub use proof::{Proof, ProofError, PublicKey, TreeHead, Trust, Unproved, prove_dir, signed_by};
 pub use read::{ReadAll, ReadError, read_all};
 pub use schema::schema;
-pub use search::{Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};
+pub use search::{Matcher, Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};
 pub use verify::{Bad, BadReason, Verification, verify};

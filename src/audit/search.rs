@@ -319,11 +319,15 @@ impl OpenSegment {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        // Rewritten without erased events since it was listed: what is known of it is of the old file.
+        let last = view.bytes.saturating_sub(1);
+        let is_shorter = file.read_at(last, 1)?.is_empty();
         let indexed = || {
             let bytes = read_whole(storage, &index_name(view.ordinal)).ok()?;
             decode_index(&bytes, view.bytes).ok()
         };
-        let blocks = match view.blocks.clone().or_else(indexed) {
+        let known = view.blocks.clone().or_else(indexed);
+        let blocks = match known.filter(|_| !is_shorter) {
             Some(blocks) => blocks,
             None => {
                 let length = usize::try_from(view.bytes).unwrap_or(usize::MAX);
@@ -336,6 +340,21 @@ impl OpenSegment {
     fn read(&self, block: &Block) -> io::Result<Vec<u8>> {
         let length = usize::try_from(block.bytes).unwrap_or(usize::MAX);
         self.file.read_at(block.offset, length)
+    }
+}
+
+/// The filters of a search, for events that come from elsewhere than from a page.
+pub struct Matcher<'s>(Wanted<'s>);
+
+impl<'s> Matcher<'s> {
+    /// Takes the filters; limit and cursor mean nothing here.
+    pub fn of(search: &'s Search) -> Self {
+        Self(Wanted::new(search))
+    }
+
+    /// Whether the stored event is one that is searched for.
+    pub fn matches(&self, json: &str) -> bool {
+        self.0.wants(json.as_bytes())
     }
 }
 
@@ -415,13 +434,15 @@ impl<'s> Wanted<'s> {
 
     /// The event of a frame, if it is wanted.
     fn take(&self, frame: &Frame<'_>) -> Option<Box<RawValue>> {
-        let found = |finder: &Finder<'_>| finder.find(frame.payload).is_some();
+        self.wants(frame.payload).then(|| raw(frame)).flatten()
+    }
+
+    fn wants(&self, json: &[u8]) -> bool {
+        let found = |finder: &Finder<'_>| finder.find(json).is_some();
         let texts = self.texts.is_empty() || self.texts.iter().any(found);
-        if !texts || !self.needles.iter().all(found) {
-            return None;
-        }
-        let view = EventView::parse(frame.payload)?;
-        self.admits(&view).then(|| raw(frame)).flatten()
+        texts
+            && self.needles.iter().all(found)
+            && EventView::parse(json).is_some_and(|view| self.admits(&view))
     }
 
     fn admits(&self, event: &EventView<'_>) -> bool {

@@ -16,6 +16,7 @@ use super::log::segments::{Segment, checkpoint, segments};
 use super::log::storage::{Directory, Storage, read_whole};
 use super::proof::TreeHead;
 use super::proof::check::{Place, SignedCheck, Trust};
+use super::proof::erasures::Erasures;
 
 /// What is wrong at a bad place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +51,8 @@ pub enum BadReason {
     Unsigned,
     /// The tree of the dropped events is gone, so that signatures cannot be checked.
     Tree,
+    /// The event was erased and no record tells that it was asked for.
+    Erased,
 }
 
 impl fmt::Display for BadReason {
@@ -70,6 +73,7 @@ impl fmt::Display for BadReason {
             Self::Backwards => "signed checkpoints go back",
             Self::Unsigned => "no signature covers the events from this one on",
             Self::Tree => "the tree of the dropped events is gone",
+            Self::Erased => "event erased without a record of it",
         })
     }
 }
@@ -94,6 +98,8 @@ pub struct Verification {
     pub segments: u64,
     /// Events that are part of the history.
     pub events: u64,
+    /// Events whose payload was erased, as a record tells.
+    pub erased: u64,
     /// The oldest of them; what was before was dropped, or there was nothing.
     pub first_sequence: u64,
     /// The newest of them.
@@ -151,6 +157,7 @@ pub(crate) fn verify_storage(storage: &dyn Storage, trust: &Trust) -> io::Result
             ..Verification::default()
         },
         signed,
+        erasures: Erasures::default(),
     };
     check.begin(first.map_or(1, |header| header.first_sequence));
     for (at, segment) in segments.iter().enumerate() {
@@ -173,6 +180,7 @@ struct Check<'s> {
     /// The newest event seen and the chain after it.
     last: Option<(u64, Chain)>,
     signed: SignedCheck<'s>,
+    erasures: Erasures,
     seen: Verification,
 }
 
@@ -304,6 +312,8 @@ impl Check<'_> {
             sequence,
         };
         self.signed.event(place, || frame.tree_leaf(), frame.chain);
+        self.erasures.take(place, frame);
+        self.seen.erased += u64::from(frame.kind == Kind::Erased);
         self.take_findings();
         if let Some((vouched, chain)) = self.anchor
             && vouched == sequence
@@ -322,6 +332,9 @@ impl Check<'_> {
             sequence: self.seen.last_sequence,
         });
         self.take_findings();
+        for place in self.erasures.unrecorded() {
+            self.bad(place.segment, place.offset, place.sequence, BadReason::Erased);
+        }
         match self.anchor {
             None if self.seen.segments > 0 => {
                 self.bad(segment, 0, self.next(), BadReason::NoCheckpoint);

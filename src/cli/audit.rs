@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::erase::EraseArguments;
+use super::export::ExportArguments;
 use super::proof::{self, VerifyArguments};
 use super::{CliError, Outcome};
 use crate::admin::{self, SearchParameters, search_of};
@@ -42,8 +44,10 @@ pub(super) enum AuditCommand {
         #[arg(short, long)]
         follow: bool,
     },
-    /// Print every event as a JSON line, oldest first.
-    Export,
+    /// Print events, oldest first; with --with-proof in a form that whoever has the public key can check.
+    Export(Box<ExportArguments>),
+    /// Erase events for good, while no gateway runs; the proof of all others stays valid.
+    Erase(Box<EraseArguments>),
     /// Print the JSON Schema of an event.
     Schema,
     /// Check every segment, frame, chain and signature; name the first bad place.
@@ -73,7 +77,8 @@ impl AuditCommand {
             } => search(data_dir, parameters, *json, *format, out),
             Self::Schema => print_schema(out),
             Self::Tail { lines, follow } => tail(&dir, *lines, *follow, out),
-            Self::Export => export(&dir, out),
+            Self::Export(arguments) => arguments.run(&dir, out),
+            Self::Erase(arguments) => arguments.run(data_dir, out),
             Self::Verify(arguments) => arguments.run(&dir, out),
             Self::Proof { id, from } => proof::print_proof(id, *from, &dir, out),
             Self::Key => proof::print_key(&dir, out),
@@ -195,26 +200,6 @@ fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<O
 )]
 fn pause(time: Duration) {
     std::thread::sleep(time);
-}
-
-fn export(dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
-    let mut out = io::BufWriter::new(out);
-    let mut bad = 0_u64;
-    for event in read_all(dir) {
-        match event {
-            Ok(event) => writeln!(out, "{}", event.json)?,
-            Err(error) => {
-                bad += 1;
-                writeln!(io::stderr(), "not exported: {error}")?;
-            }
-        }
-    }
-    out.flush()?;
-    Ok(if bad == 0 {
-        Outcome::Done
-    } else {
-        Outcome::Failed
-    })
 }
 
 /// `rg-gateway explain`.

@@ -3,7 +3,9 @@
 mod audit;
 mod check;
 mod demo;
+mod erase;
 mod explain;
+mod export;
 mod penalties;
 mod proof;
 mod replay;

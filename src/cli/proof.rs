@@ -108,9 +108,10 @@ pub(super) fn print_proof(
 fn report(verification: &Verification, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "{} events in {} segments, {} to {}, {} bytes after the last",
+        "{} events in {} segments, {} erased, {} to {}, {} bytes after the last",
         verification.events,
         verification.segments,
+        verification.erased,
         verification.first_sequence,
         verification.last_sequence,
         verification.tail_bytes,

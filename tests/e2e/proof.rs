@@ -96,3 +96,59 @@ async fn key_checkpoint_and_proof_are_the_same_from_the_command_line() {
     assert_eq!(gateway.admin(Method::GET, &path).await.status, 400);
     gateway.finish().await;
 }
+
+#[tokio::test]
+async fn an_export_is_checked_by_somebody_who_has_only_python_and_the_key() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    for n in 0..20 {
+        gateway.get(&format!("/v1/graphs/{n}")).await;
+    }
+    let last = gateway.get("/v1/graphs").await;
+    // Once this one is signed, all are.
+    proof_of(&gateway, &gateway.audit_of(&last).await, "").await;
+    let export = |more: &[&str]| {
+        let command = ["audit", "export", "--data-dir", "data"];
+        gateway.command(&[&command[..], more].concat())
+    };
+    let proved = export(&["--with-proof", "--organization-id", "acme"]);
+    assert_eq!(proved.code, Some(0), "{proved:?}");
+    assert_eq!(proved.stdout.lines().count(), 1 + 21, "the head and acme's events");
+    gateway.write("export.jsonl", &proved.stdout);
+    let key = gateway.admin(Method::GET, "/audit/key").await;
+    gateway.write("log.pub", key.text());
+    let forged = proved.stdout.replacen("/v1/graphs/7", "/v1/graphs/8", 1);
+    gateway.write("forged.jsonl", &forged);
+    let other = key_of_another_log().await;
+    gateway.write("other.pub", &other);
+
+    if let Some(said) = gateway.python(VERIFIER, &["export.jsonl", "log.pub"]) {
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert!(said.stdout.starts_with("21 events are part"), "{said:?}");
+        let said = gateway.python(VERIFIER, &["forged.jsonl", "log.pub"]);
+        let said = said.expect("it was there just now");
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stderr.contains("line "), "it names the place: {said:?}");
+        let said = gateway.python(VERIFIER, &["export.jsonl", "other.pub"]);
+        assert_eq!(said.expect("it was there just now").code, Some(1));
+    } else {
+        eprintln!("not checked: there is no python3 here");
+    }
+
+    let table = export(&["--format", "csv", "--organization-id", "acme"]);
+    assert_eq!(table.stdout.lines().count(), 1 + 21, "{table:?}");
+    assert_eq!(export(&["--format", "csv", "--with-proof"]).code, Some(64));
+    let none = export(&["--organization-id", "nobody"]);
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""));
+    gateway.finish().await;
+}
+
+const VERIFIER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verify_export.py");
+
+async fn key_of_another_log() -> String {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let key = gateway.admin(Method::GET, "/audit/key").await;
+    gateway.finish().await;
+    key.text().to_owned()
+}

@@ -298,7 +298,6 @@ impl<'a> Frame<'a> {
     }
 
     /// What takes the payload's place when the event is erased.
-    #[cfg(test)]
     pub(crate) fn hashes(&self) -> [u8; ERASED_BYTES] {
         let mut hashes = [0; ERASED_BYTES];
         let (leaf, tree_leaf) = hashes.split_at_mut(32);

@@ -73,6 +73,8 @@ pub(super) struct Shared {
     pub(super) distress: AtomicU8,
     pub(super) ids: EventIds,
     pub(super) public_key: PublicKey,
+    /// Held while events are erased.
+    pub(super) erasing: Mutex<()>,
 }
 
 pub(super) struct State {
@@ -132,6 +134,7 @@ impl Log {
             storage,
             durability,
             interval: options.sync_interval.max(SYNC_INTERVAL_MIN),
+            erasing: Mutex::new(()),
             public_key: keeper.notary.public_key().clone(),
             distress: AtomicU8::new(writer.distress() as u8),
             state: Mutex::new(State {

@@ -81,6 +81,7 @@
 //! The segments are also the store that is searched. A sealed segment has an index file with one summary per block
 //! of 256 events; the summaries of the segment being written are in memory. See [`search`](crate::audit::search).
 
+mod erase;
 mod follow;
 pub(crate) mod format;
 pub(crate) mod frames;
@@ -105,4 +106,5 @@ pub use follow::{Followed, FollowedEvent, Follower, Lost};
 pub use format::{Chain, FormatError};
 pub use live::Log;
 pub use options::{Durability, LogOptions, WhenFull};
+pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan};
 pub use report::{AppendError, Damage, LogStats, OpenError, Position, Recovery};

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::format::{Fields, FormatError, seal, unseal};
+use super::format::{Fields, FormatError, Kind, seal, unseal};
 use super::frames::{Frames, Step};
 use crate::audit::event::{AuditEvent, EventType, Severity, Source};
 use crate::audit::view::EventView;
@@ -253,7 +253,7 @@ impl Blocks {
             let Step::Frame { offset, frame } = step else {
                 continue;
             };
-            if frame.sequence <= last {
+            if frame.sequence <= last || frame.kind != Kind::Event {
                 continue;
             }
             last = frame.sequence;

@@ -290,7 +290,7 @@ impl Writer {
     }
 
     /// Goes on in a new segment because this one has its size.
-    fn rotate(&mut self) -> Result<(), AppendError> {
+    pub(super) fn rotate(&mut self) -> Result<(), AppendError> {
         self.flush()?;
         let begun = self.begin_segment(self.last, false)?;
         self.dirty.push(self.active.file.clone());

@@ -29,6 +29,7 @@
 //! a segment only when a durable checkpoint covers it.
 
 pub(crate) mod check;
+pub(crate) mod erasures;
 pub mod key;
 pub mod merkle;
 pub(crate) mod notary;

@@ -78,6 +78,25 @@ pub enum ProofError {
     Storage(#[from] io::Error),
 }
 
+/// What makes proofs for a log in a directory.
+pub struct Dir(Directory);
+
+impl Dir {
+    /// Reads the log in this directory, changing nothing.
+    pub fn read_only(dir: &Path) -> Self {
+        Self(Directory::read_only(dir))
+    }
+
+    /// Proofs under the newest checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the disk cannot be read.
+    pub fn prover(&self) -> Result<Prover<'_>, ProofError> {
+        Prover::open(&self.0)
+    }
+}
+
 /// The proof of an event, made from the log in a directory.
 ///
 /// # Errors
@@ -89,11 +108,11 @@ pub fn prove_dir(dir: &Path, event: &RawEvent, from: Option<u64>) -> Result<Proo
 }
 
 /// Makes proofs under one signed checkpoint.
-pub(crate) struct Prover<'s> {
+pub struct Prover<'s> {
     reader: Reader<'s>,
-    pub(crate) head: TreeHead,
-    pub(crate) checkpoint: String,
-    pub(crate) public_key: String,
+    head: TreeHead,
+    checkpoint: String,
+    public_key: String,
 }
 
 impl<'s> Prover<'s> {
@@ -115,13 +134,27 @@ impl<'s> Prover<'s> {
     }
 
     /// The inclusion proof of the event at a sequence.
-    pub(crate) fn inclusion(&mut self, sequence: u64) -> Result<Vec<String>, ProofError> {
+    ///
+    /// # Errors
+    ///
+    /// When the checkpoint does not cover it, or the disk cannot be read.
+    pub fn inclusion(&mut self, sequence: u64) -> Result<Vec<String>, ProofError> {
         if sequence == 0 || sequence > self.head.size {
             return Err(ProofError::NotSigned);
         }
         let reader = &mut self.reader;
         let path = inclusion(sequence - 1, self.head.size, &mut |run| reader.root_of(run))?;
         Ok(path.iter().map(text).collect())
+    }
+
+    /// What was signed.
+    pub fn head(&self) -> &TreeHead {
+        &self.head
+    }
+
+    /// The signed checkpoint, and the key that signed it.
+    pub fn checkpoint(&self) -> (&str, &str) {
+        (&self.checkpoint, &self.public_key)
     }
 
     /// The proof that the first so many events are the same as ever.

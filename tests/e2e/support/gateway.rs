@@ -183,6 +183,11 @@ impl Gateway {
         run_to_end(self.folder.path(), arguments)
     }
 
+    /// Runs a script with Python in the gateway's folder; `None` where there is no Python.
+    pub(crate) fn python(&self, script: &str, arguments: &[&str]) -> Option<Outcome> {
+        super::process::python(self.folder.path(), script, arguments)
+    }
+
     /// Creates a key while the gateway runs.
     pub(crate) fn create_key(&self, key: &NewKey) -> ApiKey {
         key.create(self.folder.path())

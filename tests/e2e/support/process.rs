@@ -28,6 +28,24 @@ pub(crate) fn run_to_end(folder: &Path, arguments: &[&str]) -> Outcome {
         .stdin(Stdio::null())
         .output()
         .expect("the executable starts");
+    outcome_of(output)
+}
+
+/// Runs a script with Python to its end; `None` where there is no Python.
+pub(crate) fn python(folder: &Path, script: &str, arguments: &[&str]) -> Option<Outcome> {
+    let run = Command::new("python3")
+        .arg(script)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output();
+    match run {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        output => Some(outcome_of(output.expect("python3 starts"))),
+    }
+}
+
+fn outcome_of(output: std::process::Output) -> Outcome {
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("text on stdout"),

@@ -1,0 +1,270 @@
+//! Erasing events for good, so that the history and the proofs of all others stay valid.
+//!
+//! An erased event's frame keeps its sequence, its chain and its two hashes; its payload is gone. Only sealed segments
+//! are rewritten: under another name, synced, then put in the old one's place. A crash leaves one or the other.
+//!
+//! First the erasure is planned and recorded, with every sequence it takes, then it is carried out: so `verify` can
+//! tell an erasure that was asked for from one that was not. Begun again after a crash, it takes what is left.
+//! What was copied elsewhere - sinks, backups, `*.torn` files, the disk's own leftovers - is out of reach here.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use memchr::memmem;
+use serde_json::{Value, json};
+
+use super::format::{Frame, HEADER_BYTES, Kind};
+use super::frames::{Frames, Step};
+use super::live::Log;
+use super::report::{AppendError, Position};
+use super::segments::{TORN, index_name, segment_name, unfinished_name};
+use super::storage::{Storage, read_whole};
+use super::summary::Blocks;
+use super::writer::{Index, Writer};
+use crate::audit::search::{Matcher, Search};
+
+/// The record of an erasure that begins; its details name the sequences.
+pub const ERASURE_BEGUN: &str = "audit.erasure.begun";
+/// The record of an erasure that is done.
+pub const ERASURE_DONE: &str = "audit.erasure.done";
+/// How every record of an erasure says what it is. Strings of clients hold no bare quotes.
+const RECORD: &[u8] = br#""endpoint":"audit.erasure."#;
+/// Runs of sequences one record names, so that it fits a frame.
+const RUNS_MAX: usize = 4_000;
+
+/// Why events could not be erased.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// The log does not take the record.
+    #[error("the erasure cannot be recorded: {0}")]
+    Record(#[from] AppendError),
+    /// The disk failed; what was not erased yet is still there.
+    #[error("a segment cannot be rewritten: {0}")]
+    Storage(#[from] io::Error),
+    /// Nothing says which events are meant.
+    #[error("name an organization, a key, an address, a request, an event, a tag or a text")]
+    TooBroad,
+}
+
+/// The events an erasure will take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErasurePlan {
+    /// How many.
+    pub events: u64,
+    /// Their sequences, as runs from first to last.
+    pub runs: Vec<(u64, u64)>,
+    ordinals: Vec<u64>,
+    /// Events after it are left alone.
+    through: u64,
+}
+
+impl ErasurePlan {
+    fn take(&mut self, ordinal: u64, sequence: u64) {
+        self.events += 1;
+        match self.runs.last_mut() {
+            Some((_, last)) if *last + 1 == sequence => *last = sequence,
+            _ => self.runs.push((sequence, sequence)),
+        }
+        if self.ordinals.last() != Some(&ordinal) {
+            self.ordinals.push(ordinal);
+        }
+    }
+
+    /// What the records say, one value each.
+    pub fn records(&self) -> Vec<Value> {
+        let runs = self.runs.chunks(RUNS_MAX);
+        runs.map(|runs| json!({"events": self.events, "sequences": runs}))
+            .collect()
+    }
+}
+
+/// What an erasure did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erasure {
+    /// Frames whose payload is gone.
+    pub events: u64,
+    /// Segments that were rewritten.
+    pub segments: u64,
+    /// Files of unbelieved bytes, which were not looked into.
+    pub torn_files: u64,
+}
+
+/// Whether a search names events by more than time and kind.
+fn is_narrow(search: &Search) -> bool {
+    search.organization_id.is_some()
+        || search.api_key_id.is_some()
+        || search.source_ip.is_some()
+        || search.request_id.is_some()
+        || search.decision_id.is_some()
+        || search.event_id.is_some()
+        || search.text.is_some()
+        || !search.compliance_tags.is_empty()
+}
+
+/// Whether an event is one to erase.
+fn is_wanted(matcher: &Matcher<'_>, frame: &Frame<'_>) -> bool {
+    let text = std::str::from_utf8(frame.payload);
+    frame.kind == Kind::Event
+        && text.is_ok_and(|json| matcher.matches(json))
+        && memmem::find(frame.payload, RECORD).is_none()
+}
+
+impl Log {
+    /// Closes the segment being written, so that everything recorded so far can be erased. Await
+    /// [`synced`](Self::synced) on the answer before planning.
+    ///
+    /// # Errors
+    ///
+    /// When the next segment cannot be begun.
+    pub fn seal(&self) -> Result<Position, AppendError> {
+        self.owner.shared.lock().writer.seal()
+    }
+
+    /// Finds the events an erasure would take, in everything that is synced and sealed.
+    ///
+    /// # Errors
+    ///
+    /// When the search is too broad, or the disk cannot be read.
+    pub fn plan_erasure(&self, search: &Search) -> Result<ErasurePlan, EraseError> {
+        if !is_narrow(search) {
+            return Err(EraseError::TooBroad);
+        }
+        let shared = &self.owner.shared;
+        let (segments, through) = shared.lock().writer.erasable();
+        let matcher = Matcher::of(search);
+        let mut plan = ErasurePlan {
+            through,
+            ..ErasurePlan::default()
+        };
+        for (ordinal, end) in segments {
+            let Some(bytes) = read_if_there(&*shared.storage, ordinal)? else {
+                continue;
+            };
+            for step in Frames::new(&bytes, HEADER_BYTES) {
+                let Step::Frame { frame, .. } = step else {
+                    continue;
+                };
+                if frame.sequence < end && is_wanted(&matcher, &frame) {
+                    plan.take(ordinal, frame.sequence);
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Carries out what was planned with the same search. Its [records](ErasurePlan::records) are synced by now.
+    ///
+    /// # Errors
+    ///
+    /// When a segment cannot be rewritten; those before it are.
+    pub fn carry_out(&self, plan: &ErasurePlan, search: &Search) -> Result<Erasure, EraseError> {
+        let storage = &self.owner.shared.storage;
+        // Two at once would undo each other's work.
+        let one_at_a_time = &self.owner.shared.erasing;
+        let _erasing = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let matcher = Matcher::of(search);
+        let mut done = Erasure::default();
+        for ordinal in &plan.ordinals {
+            let erased = self.rewrite(*ordinal, plan.through, &matcher)?;
+            done.events += erased;
+            done.segments += u64::from(erased > 0);
+        }
+        storage.sync_directory()?;
+        let files = storage.list()?;
+        let torn = files.iter().filter(|(name, _)| name.ends_with(TORN));
+        done.torn_files = torn.count() as u64;
+        Ok(done)
+    }
+
+    /// Puts a segment without the wanted events in the place of the one with them.
+    fn rewrite(&self, ordinal: u64, through: u64, matcher: &Matcher<'_>) -> io::Result<u64> {
+        let shared = &self.owner.shared;
+        let Some(bytes) = read_if_there(&*shared.storage, ordinal)? else {
+            return Ok(0);
+        };
+        let (rewritten, erased) = without(&bytes, through, matcher);
+        if erased == 0 {
+            return Ok(0);
+        }
+        let unfinished = unfinished_name(ordinal);
+        let file = shared.storage.create(&unfinished)?;
+        file.write_at(0, &rewritten)?;
+        file.sync()?;
+        if shared.lock().writer.replace(ordinal, &rewritten)? {
+            return Ok(erased);
+        }
+        shared.storage.remove(&unfinished)?;
+        Ok(0)
+    }
+}
+
+fn read_if_there(storage: &dyn Storage, ordinal: u64) -> io::Result<Option<Vec<u8>>> {
+    match read_whole(storage, &segment_name(ordinal)) {
+        // Dropped since it was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// A segment's bytes with the wanted events erased, and how many there were. What is damaged stays as it is.
+fn without(bytes: &[u8], through: u64, matcher: &Matcher<'_>) -> (Vec<u8>, u64) {
+    let mut out = bytes.get(..HEADER_BYTES).unwrap_or(bytes).to_vec();
+    let mut erased = 0;
+    for step in Frames::new(bytes, HEADER_BYTES) {
+        let (offset, length) = match step {
+            Step::Damage { offset, bytes, .. } => (offset, bytes),
+            Step::Frame { frame, .. }
+                if frame.sequence <= through && is_wanted(matcher, &frame) =>
+            {
+                let hashes = frame.hashes();
+                let kind = Kind::Erased;
+                let payload = &hashes;
+                Frame { kind, payload, ..frame }.encode(&mut out);
+                erased += 1;
+                continue;
+            }
+            Step::Frame { offset, frame } => (offset, frame.size()),
+        };
+        out.extend_from_slice(bytes.get(offset..offset + length).unwrap_or_default());
+    }
+    (out, erased)
+}
+
+impl Writer {
+    /// Goes on in a new segment, if this one holds anything.
+    fn seal(&mut self) -> Result<Position, AppendError> {
+        if self.broken {
+            self.abandon()?;
+        }
+        if self.last.sequence >= self.active.first {
+            self.rotate()?;
+        }
+        Ok(Position(self.last.sequence))
+    }
+
+    /// The sealed segments of which every event is synced, with their ends, and the last of those events.
+    fn erasable(&self) -> (Vec<(u64, u64)>, u64) {
+        let synced = self.synced.sequence;
+        let settled = self.sealed.iter().filter(|sealed| sealed.end <= synced + 1);
+        let segments: Vec<(u64, u64)> = settled.map(|sealed| (sealed.ordinal, sealed.end)).collect();
+        let through = segments.iter().map(|(_, end)| end - 1).max();
+        (segments, through.unwrap_or(0))
+    }
+
+    /// Lets the rewritten segment take the place of the old one. False when that one was dropped meanwhile.
+    fn replace(&mut self, ordinal: u64, new: &[u8]) -> io::Result<bool> {
+        let storage = Arc::clone(&self.storage);
+        let mut sealed = self.sealed.iter_mut();
+        let Some(sealed) = sealed.find(|sealed| sealed.ordinal == ordinal) else {
+            return Ok(false);
+        };
+        // One that is missing is made again; one of another segment would only be refused by its size.
+        drop(storage.remove(&index_name(ordinal)));
+        storage.rename(&unfinished_name(ordinal), &segment_name(ordinal))?;
+        sealed.bytes = new.len() as u64;
+        sealed.index = Index::Pending(Blocks::read(new, HEADER_BYTES));
+        self.directory_dirty = true;
+        self.count_sealed();
+        Ok(true)
+    }
+}
