@@ -64,7 +64,8 @@ pub(crate) async fn erase(log: &Log, request: Request) -> Result<Summary, EraseE
     summary.erased = done.events;
     summary.segments = done.segments;
     summary.torn_files = done.torn_files;
-    let details = json!({"reason": request.reason, "events": done.events, "segments": done.segments});
+    let details =
+        json!({"reason": request.reason, "events": done.events, "segments": done.segments});
     log.append(&notes::erasure(ERASURE_DONE, request.actor, details))?;
     Ok(summary)
 }

@@ -135,7 +135,12 @@ pub(crate) fn searched(log: &Log, parameters: &Value) {
 pub(crate) fn erasure(what: &'static str, actor: &str, details: Value) -> AuditEvent<'static> {
     AuditEvent {
         actor: Some(actor.to_owned().into()),
-        ..system(EventType::ConfigurationChange, Severity::Warning, what, details)
+        ..system(
+            EventType::ConfigurationChange,
+            Severity::Warning,
+            what,
+            details,
+        )
     }
 }
 

@@ -32,10 +32,9 @@ pub use event::{
 };
 pub use event_id::EventIds;
 pub use log::{
-    ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan,
-
-    AppendError, Durability, Followed, FollowedEvent, Follower, Log, LogOptions, LogStats, Lost,
-    OpenError, Position, Recovery, WhenFull,
+    AppendError, Durability, ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan,
+    Followed, FollowedEvent, Follower, Log, LogOptions, LogStats, Lost, OpenError, Position,
+    Recovery, WhenFull,
 };
 pub use proof::key::SIGNING_KEY_FILE;
 pub use proof::{Proof, ProofError, PublicKey, TreeHead, Trust, Unproved, prove_dir, signed_by};

@@ -333,7 +333,12 @@ impl Check<'_> {
         });
         self.take_findings();
         for place in self.erasures.unrecorded() {
-            self.bad(place.segment, place.offset, place.sequence, BadReason::Erased);
+            self.bad(
+                place.segment,
+                place.offset,
+                place.sequence,
+                BadReason::Erased,
+            );
         }
         match self.anchor {
             None if self.seen.segments > 0 => {

@@ -69,7 +69,10 @@ impl EraseArguments {
         }
         if summary.torn_files > 0 {
             let torn = summary.torn_files;
-            writeln!(out, "{torn} *.torn files were not looked into; remove them by hand")?;
+            writeln!(
+                out,
+                "{torn} *.torn files were not looked into; remove them by hand"
+            )?;
         }
         Ok(Outcome::Done)
     }

@@ -1,9 +1,9 @@
 //! What the gateway wrote can be proved to somebody who trusts neither it nor the disk.
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Gateway, Upstream};
+use crate::support::{Gateway, NewKey, Setup, Upstream};
 
 const VERIFY: [&str; 4] = ["audit", "verify", "--data-dir", "data"];
 
@@ -113,7 +113,11 @@ async fn an_export_is_checked_by_somebody_who_has_only_python_and_the_key() {
     };
     let proved = export(&["--with-proof", "--organization-id", "acme"]);
     assert_eq!(proved.code, Some(0), "{proved:?}");
-    assert_eq!(proved.stdout.lines().count(), 1 + 21, "the head and acme's events");
+    assert_eq!(
+        proved.stdout.lines().count(),
+        1 + 22,
+        "the head, and acme's events with the one of its key"
+    );
     gateway.write("export.jsonl", &proved.stdout);
     let key = gateway.admin(Method::GET, "/audit/key").await;
     gateway.write("log.pub", key.text());
@@ -124,11 +128,14 @@ async fn an_export_is_checked_by_somebody_who_has_only_python_and_the_key() {
 
     if let Some(said) = gateway.python(VERIFIER, &["export.jsonl", "log.pub"]) {
         assert_eq!(said.code, Some(0), "{said:?}");
-        assert!(said.stdout.starts_with("21 events are part"), "{said:?}");
+        assert!(said.stdout.starts_with("22 events are part"), "{said:?}");
         let said = gateway.python(VERIFIER, &["forged.jsonl", "log.pub"]);
         let said = said.expect("it was there just now");
         assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(said.stderr.contains("line "), "it names the place: {said:?}");
+        assert!(
+            said.stderr.contains("line "),
+            "it names the place: {said:?}"
+        );
         let said = gateway.python(VERIFIER, &["export.jsonl", "other.pub"]);
         assert_eq!(said.expect("it was there just now").code, Some(1));
     } else {
@@ -136,7 +143,7 @@ async fn an_export_is_checked_by_somebody_who_has_only_python_and_the_key() {
     }
 
     let table = export(&["--format", "csv", "--organization-id", "acme"]);
-    assert_eq!(table.stdout.lines().count(), 1 + 21, "{table:?}");
+    assert_eq!(table.stdout.lines().count(), 1 + 22, "{table:?}");
     assert_eq!(export(&["--format", "csv", "--with-proof"]).code, Some(64));
     let none = export(&["--organization-id", "nobody"]);
     assert_eq!((none.code, none.stdout.as_str()), (Some(0), ""));
@@ -151,4 +158,59 @@ async fn key_of_another_log() -> String {
     let key = gateway.admin(Method::GET, "/audit/key").await;
     gateway.finish().await;
     key.text().to_owned()
+}
+
+#[tokio::test]
+async fn a_persons_events_are_erased_on_request_and_the_log_still_verifies() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream)
+        .also_key(NewKey::of("forgotten"))
+        .start()
+        .await;
+    let kept = gateway.get("/v1/graphs").await;
+    let request = gateway.request_without_key(Method::GET, "/v1/graphs?by=forgotten");
+    let key = &gateway.key_of("forgotten").secret;
+    let gone = request
+        .header("x-api-key", key)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(gone.status(), 200);
+    let erasure = json!({"events": {"organization_id": "forgotten"}, "reason": "request 17"});
+    let answer = gateway.admin_post("/audit/erase", &erasure).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    // The request, and the creation of the key.
+    assert_eq!(answer.json()["erased"], 2, "{answer:?}");
+    let broad = json!({"events": {}, "reason": "everything"});
+    let refused = gateway.admin_post("/audit/erase", &broad).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let unnamed = json!({"events": {"organization_id": "acme"}, "reason": ""});
+    assert_eq!(
+        gateway.admin_post("/audit/erase", &unnamed).await.status,
+        400
+    );
+
+    let erased = gateway
+        .admin(Method::GET, "/audit/events?organization_id=forgotten")
+        .await;
+    assert_eq!(erased.json()["events"], json!([]));
+    proof_of(&gateway, &gateway.audit_of(&kept).await, "").await;
+    let records = gateway
+        .admin(Method::GET, "/audit/events?text=audit.erasure")
+        .await;
+    let records = records.json();
+    let endpoints: Vec<&str> = records["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter_map(|event| event["endpoint"].as_str())
+        .filter(|endpoint| endpoint.starts_with("audit.erasure"))
+        .collect();
+    assert_eq!(endpoints, ["audit.erasure.done", "audit.erasure.begun"]);
+    // The command line leaves a log alone that a gateway writes.
+    let command = ["audit", "erase", "--data-dir", "data", "--reason", "x"];
+    let outcome = gateway.command(&[&command[..], &["--organization-id", "acme"]].concat());
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("POST /audit/erase"), "{outcome:?}");
+    gateway.finish().await;
 }

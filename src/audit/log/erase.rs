@@ -219,7 +219,12 @@ fn without(bytes: &[u8], through: u64, matcher: &Matcher<'_>) -> (Vec<u8>, u64) 
                 let hashes = frame.hashes();
                 let kind = Kind::Erased;
                 let payload = &hashes;
-                Frame { kind, payload, ..frame }.encode(&mut out);
+                Frame {
+                    kind,
+                    payload,
+                    ..frame
+                }
+                .encode(&mut out);
                 erased += 1;
                 continue;
             }
@@ -246,7 +251,8 @@ impl Writer {
     fn erasable(&self) -> (Vec<(u64, u64)>, u64) {
         let synced = self.synced.sequence;
         let settled = self.sealed.iter().filter(|sealed| sealed.end <= synced + 1);
-        let segments: Vec<(u64, u64)> = settled.map(|sealed| (sealed.ordinal, sealed.end)).collect();
+        let segments: Vec<(u64, u64)> =
+            settled.map(|sealed| (sealed.ordinal, sealed.end)).collect();
         let through = segments.iter().map(|(_, end)| end - 1).max();
         (segments, through.unwrap_or(0))
     }

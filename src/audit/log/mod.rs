@@ -102,9 +102,9 @@ mod model;
 #[cfg(test)]
 mod simulated;
 
+pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan};
 pub use follow::{Followed, FollowedEvent, Follower, Lost};
 pub use format::{Chain, FormatError};
 pub use live::Log;
 pub use options::{Durability, LogOptions, WhenFull};
-pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan};
 pub use report::{AppendError, Damage, LogStats, OpenError, Position, Recovery};

@@ -41,7 +41,8 @@ impl Erasures {
             && record.method == "SYSTEM"
         {
             let earlier = |(_, last): &(u64, u64)| *last < place.sequence;
-            self.recorded.extend(record.details.sequences.into_iter().filter(earlier));
+            self.recorded
+                .extend(record.details.sequences.into_iter().filter(earlier));
         }
     }
 

@@ -1,26 +1,45 @@
 //! What somebody with a hex editor does to a log, and what `verify` says to it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{TestCaseError, TestRunner};
 use tempfile::TempDir;
 
 use super::{event, options, written};
-use crate::audit::log::format::{FRAME_HEADER_BYTES, Frame, HEADER_BYTES};
+use crate::audit::log::format::{
+    CHECKPOINT_BYTES, Checkpoint, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, Leaf, SegmentHeader,
+};
 use crate::audit::log::frames::{Frames, Step};
 use crate::audit::{Log, Search, Trust, read_all, verify};
 
-/// How somebody who knows the format tampers with a log.
+/// How somebody who knows the format tampers with a segment.
 #[derive(Clone, Copy, Debug)]
 enum Tampering {
     Flip,
     Delete,
     Swap,
+    Repeat,
     Edit,
     Truncate,
+    /// An event changed, and every hash and checksum after it made right again.
+    Rewrite,
+    /// An old segment in the place of a newer one.
+    Replay,
 }
+
+const TAMPERINGS: [Tampering; 8] = [
+    Tampering::Flip,
+    Tampering::Delete,
+    Tampering::Swap,
+    Tampering::Repeat,
+    Tampering::Edit,
+    Tampering::Truncate,
+    Tampering::Rewrite,
+    Tampering::Replay,
+];
 
 pub(super) fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
     Frames::new(bytes, HEADER_BYTES)
@@ -31,17 +50,18 @@ pub(super) fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// The bytes after tampering, and the first sequence that may be named; `None` when nothing changed.
+fn edited(frame: &Frame<'_>) -> Vec<u8> {
+    let text = String::from_utf8(frame.payload.to_vec()).unwrap();
+    text.replace("POST", "GETT").into_bytes()
+}
+
+/// One segment after tampering; `None` when nothing changed.
 fn tamper(bytes: &[u8], how: Tampering, at: usize, bit: u32) -> Option<Vec<u8>> {
     let frames = frames(bytes);
     let (start, end) = *frames.get(at % frames.len())?;
     let mut out = bytes.to_vec();
     match how {
-        Tampering::Flip => {
-            let at = at % bytes.len();
-            // The zero bytes of the header mean nothing yet, but its checksum covers them.
-            out[at] ^= 1 << (bit % 8);
-        }
+        Tampering::Flip => out[at % bytes.len()] ^= 1 << (bit % 8),
         Tampering::Delete => {
             out.drain(start..end);
         }
@@ -52,88 +72,218 @@ fn tamper(bytes: &[u8], how: Tampering, at: usize, bit: u32) -> Option<Vec<u8>> 
                 [&bytes[next_start..next_end], &bytes[start..end]].concat(),
             );
         }
+        Tampering::Repeat => {
+            out.splice(end..end, bytes[start..end].to_vec());
+        }
         Tampering::Edit => {
             let frame = Frame::decode(&bytes[start..]).unwrap();
-            let edited = String::from_utf8(frame.payload.to_vec())
-                .unwrap()
-                .replace("POST", "GETT");
+            let payload = &edited(&frame);
             let mut forged = Vec::new();
-            Frame {
-                payload: edited.as_bytes(),
-                ..frame
-            }
-            .encode(&mut forged);
+            Frame { payload, ..frame }.encode(&mut forged);
             out.splice(start..end, forged);
         }
         Tampering::Truncate => out.truncate(start + bit as usize % FRAME_HEADER_BYTES),
+        Tampering::Rewrite | Tampering::Replay => return None,
     }
     (out != bytes).then_some(out)
 }
 
-#[test]
-fn verify_names_every_flip_edit_deletion_swap_and_truncation() {
-    let dir = written(250);
-    let copy = tempfile::tempdir().unwrap();
-    let files: Vec<_> = fs::read_dir(dir.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+/// Changes one event and makes everything right that needs no key: the checksums and the chain of this and all later
+/// segments, the unsigned checkpoint and, where asked for, the stored leaves of the tree.
+fn rewrite(files: &mut BTreeMap<String, Vec<u8>>, sequence: u64, leaves_too: bool) {
+    let mut chain = None;
+    let mut last = 0;
+    let names: Vec<String> = files
+        .keys()
+        .filter(|name| name.ends_with(".seg"))
+        .cloned()
         .collect();
-    for file in &files {
-        fs::copy(file, copy.path().join(file.file_name().unwrap())).unwrap();
-    }
-    let segments: Vec<_> = files
-        .iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "seg"))
-        .collect();
-    assert!(segments.len() > 2);
-    let how = prop::sample::select(vec![
-        Tampering::Flip,
-        Tampering::Delete,
-        Tampering::Swap,
-        Tampering::Edit,
-        Tampering::Truncate,
-    ]);
-    let mut runner = TestRunner::default();
-    let checked = runner.run(
-        &(
-            how,
-            any::<prop::sample::Index>(),
-            any::<u32>(),
-            any::<u32>(),
-        ),
-        |(how, segment, at, bit)| {
-            let original = segments[segment.index(segments.len())];
-            let bytes = fs::read(original).unwrap();
-            let Some(tampered) = tamper(&bytes, how, at as usize, bit) else {
-                return Ok(());
+    for name in names {
+        let bytes = files[&name].clone();
+        let mut header = SegmentHeader::decode(&bytes).unwrap();
+        header.chain = chain.unwrap_or(header.chain);
+        let mut before = header.chain;
+        let mut out = header.encode();
+        for step in Frames::new(&bytes, HEADER_BYTES) {
+            let Step::Frame { frame, .. } = step else {
+                panic!("a whole log");
             };
-            let target = copy.path().join(original.file_name().unwrap());
-            fs::write(&target, tampered).unwrap();
-            let verification = verify(copy.path(), &Trust::default()).unwrap();
-            fs::write(&target, &bytes).unwrap();
-            let bad = verification.first_bad;
-            prop_assert!(bad.is_some(), "{how:?} was not noticed");
-            let bad = bad.unwrap();
-            let named: u64 = original
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .parse()
-                .unwrap();
-            // What is cut off the end of a segment is missed where the next one begins.
-            prop_assert!(
-                bad.segment == named || bad.segment == named + 1,
-                "{how:?} in {named}: {bad:?}"
-            );
-            Ok(())
-        },
-    );
-    checked.unwrap();
+            let payload = match frame.sequence == sequence {
+                true => edited(&frame),
+                false => frame.payload.to_vec(),
+            };
+            before = before.after(frame.sequence, frame.kind, &Leaf::of(&payload));
+            let forged = Frame {
+                chain: before,
+                payload: &payload,
+                ..frame
+            };
+            forged.encode(&mut out);
+            last = frame.sequence;
+            if leaves_too && frame.sequence == sequence {
+                let at = usize::try_from(sequence - 1).unwrap() * 32;
+                let tree = files.get_mut("tree-000000000000").unwrap();
+                tree[at..at + 32].copy_from_slice(&forged.tree_leaf().0);
+            }
+        }
+        chain = Some(before);
+        files.insert(name, out);
+    }
+    let slots = files.get_mut("checkpoint").unwrap();
+    let old = slots
+        .chunks(CHECKPOINT_BYTES)
+        .find_map(|slot| Checkpoint::decode(slot).ok());
+    let forged = Checkpoint {
+        sequence: last,
+        chain: chain.unwrap(),
+        ..old.unwrap()
+    };
+    *slots = [forged.encode(), forged.encode()].concat();
+}
+
+/// Tampers with a whole log; answers with the first event that may be named and the last.
+fn tamper_with_log(
+    files: &mut BTreeMap<String, Vec<u8>>,
+    how: Tampering,
+    (segment, at, bit): (prop::sample::Index, u32, u32),
+) -> Option<(u64, u64)> {
+    let names: Vec<String> = files
+        .keys()
+        .filter(|name| name.ends_with(".seg"))
+        .cloned()
+        .collect();
+    let chosen = segment.index(names.len());
+    let name = &names[chosen];
+    let header = SegmentHeader::decode(&files[name]).unwrap();
+    let end = match names.get(chosen + 1) {
+        Some(next) => SegmentHeader::decode(&files[next]).unwrap().first_sequence,
+        None => EVENTS + 1,
+    };
+    let first = header.first_sequence;
+    match how {
+        Tampering::Rewrite => {
+            let sequence = first + u64::from(at) % (end - first);
+            rewrite(files, sequence, bit % 2 == 0);
+            // Without a stored leaf to contradict it, the stretch since the last good signature is named.
+            let signed = SIGNED_AT.iter().rev().find(|signed| **signed < sequence);
+            Some((signed.unwrap_or(&0) + 1, sequence))
+        }
+        Tampering::Replay => {
+            let older = names
+                .get((at as usize) % names.len())
+                .filter(|older| *older != name)?;
+            let bytes = files[older].clone();
+            files.insert(name.clone(), bytes);
+            Some((1, EVENTS + 1))
+        }
+        _ => {
+            let tampered = tamper(&files[name], how, at as usize, bit)?;
+            files.insert(name.clone(), tampered);
+            Some((first.saturating_sub(1), end))
+        }
+    }
+}
+
+const EVENTS: u64 = 250;
+/// How much of the log was signed, in order.
+const SIGNED_AT: [u64; 4] = [60, 120, 180, 250];
+
+/// A closed log that was signed several times as it grew.
+fn signed_in_steps() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut n = 0;
+    for through in SIGNED_AT {
+        let (log, _) = Log::open(&options(dir.path())).unwrap();
+        while n < through {
+            n += 1;
+            log.append(&event(n)).unwrap();
+        }
+        log.close();
+    }
+    dir
+}
+
+fn mutations() -> u32 {
+    let asked = std::env::var("RG_MUTATIONS").ok();
+    asked.map_or(1_000, |text| {
+        text.parse().expect("RG_MUTATIONS is a number")
+    })
+}
+
+#[test]
+fn verify_names_whatever_is_done_to_the_segments_without_the_key() {
+    let dir = signed_in_steps();
+    let mut original = BTreeMap::new();
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        original.insert(name, fs::read(path).unwrap());
+    }
     assert!(
-        verify(copy.path(), &Trust::default()).unwrap().is_sound(),
-        "the untouched copy is sound"
+        original
+            .keys()
+            .filter(|name| name.ends_with(".seg"))
+            .count()
+            > 2
     );
+    let copy = tempfile::tempdir().unwrap();
+    let put = |files: &BTreeMap<String, Vec<u8>>, only: &dyn Fn(&str) -> bool| {
+        for (name, bytes) in files.iter().filter(|(name, _)| only(name)) {
+            fs::write(copy.path().join(name), bytes).unwrap();
+        }
+    };
+    put(&original, &|_| true);
+    let how = prop::sample::select(TAMPERINGS.to_vec());
+    let place = (any::<prop::sample::Index>(), any::<u32>(), any::<u32>());
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(mutations()));
+    let checked = runner.run(&(how, place), |(how, place)| {
+        let mut files = original.clone();
+        let Some((first, last)) = tamper_with_log(&mut files, how, place) else {
+            return Ok(());
+        };
+        let changed = |name: &str| files[name] != original[name];
+        put(&files, &changed);
+        let found = verify(copy.path(), &Trust::default()).unwrap();
+        put(&original, &changed);
+        let Some(bad) = found.first_bad else {
+            return Err(TestCaseError::fail(format!("{how:?} was not noticed")));
+        };
+        prop_assert!(
+            (first..=last).contains(&bad.event_seq),
+            "{how:?}: expected {first} to {last}: {bad:?}"
+        );
+        Ok(())
+    });
+    checked.unwrap();
+    let untouched = verify(copy.path(), &Trust::default()).unwrap();
+    assert!(untouched.is_sound(), "{untouched:?}");
+    assert_eq!(untouched.signed.unwrap().size, EVENTS);
+}
+
+#[test]
+fn no_byte_of_signatures_keys_or_tree_can_be_changed_unnoticed() {
+    let dir = signed_in_steps();
+    let sound = || verify(dir.path(), &Trust::default()).unwrap().is_sound();
+    assert!(sound());
+    for name in ["checkpoints.signed", "keys.pub", "tree-000000000000"] {
+        let path = dir.path().join(name);
+        let bytes = fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(1 + bytes.len() / 200) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            fs::write(&path, changed).unwrap();
+            assert!(!sound(), "byte {at} of {name}");
+        }
+        for length in [0, 1, bytes.len() - 10] {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(
+                !sound() || name == "tree-000000000000",
+                "{name} cut to {length}"
+            );
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+    assert!(sound());
 }
 
 /// Damage without intent: to any file, the checkpoint and the indexes as well.

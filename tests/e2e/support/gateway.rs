@@ -163,6 +163,14 @@ impl Gateway {
             .expect("the admin listener answers")
     }
 
+    /// Posts a document to the admin listener.
+    pub(crate) async fn admin_post(&self, path: &str, body: &Value) -> Answer {
+        let url = format!("http://{}{path}", self.address("admin"));
+        whole(self.client.post(url).json(body))
+            .await
+            .expect("the admin listener answers")
+    }
+
     pub(crate) async fn metrics(&self) -> String {
         self.admin(Method::GET, "/metrics").await.text().to_owned()
     }

@@ -1,0 +1,117 @@
+//! Erasure on a real directory: the data is gone, and everything else is proved as before.
+
+use super::*;
+use crate::audit::log::format::{Frame, Kind};
+use crate::audit::log::frames::{Frames, Step};
+use crate::audit::verify::BadReason;
+use crate::erasure::{Request, erase};
+
+fn of(organization: &str, dry_run: bool) -> Request {
+    Request {
+        search: Search {
+            organization_id: Some(organization.to_owned()),
+            ..Search::default()
+        },
+        actor: "test",
+        reason: "request 17".to_owned(),
+        dry_run,
+    }
+}
+
+fn hold(dir: &Path, text: &str) -> bool {
+    let bytes = |entry: std::io::Result<fs::DirEntry>| fs::read(entry.unwrap().path()).unwrap();
+    fs::read_dir(dir)
+        .unwrap()
+        .any(|entry| memchr::memmem::find(&bytes(entry), text.as_bytes()).is_some())
+}
+
+#[tokio::test]
+async fn erased_events_are_gone_and_all_others_stay_proved() {
+    let dir = written(300);
+    let before: Vec<RawEvent> = read_all(dir.path()).map(Result::unwrap).collect();
+    let (log, _) = Log::open(&options(dir.path())).unwrap();
+    // Some of them are in the segment being written.
+    for n in 301..=330 {
+        log.append(&event(n)).unwrap();
+    }
+    let expected = (1..=330_u64).filter(|n| n % 4 != 0 && n % 5 == 3).count() as u64;
+    let counted = erase(&log, of("org-3", true)).await.unwrap();
+    assert_eq!((counted.found, counted.erased), (expected, 0));
+    let done = erase(&log, of("org-3", false)).await.unwrap();
+    assert_eq!((done.found, done.erased), (expected, expected));
+    assert!(done.segments > 2, "{done:?}");
+    assert!(!hold(dir.path(), "org-3"), "no file has it any more");
+    assert!(hold(dir.path(), "request 17"), "the record says why");
+
+    // Search and reading go on without them, at once.
+    let page = |organization: &str| {
+        let found = log.search(&of(organization, true).search).unwrap();
+        found.events.len()
+    };
+    assert_eq!((page("org-3"), page("org-2")), (0, 50));
+    let again = erase(&log, of("org-3", false)).await.unwrap();
+    assert_eq!((again.found, again.erased), (0, 0));
+    log.close();
+
+    let verification = verify(dir.path(), &Trust::default()).unwrap();
+    assert!(verification.is_sound(), "{verification:?}");
+    assert_eq!(verification.erased, expected);
+    let keys = signed_by::keys(dir.path()).unwrap();
+    for event in before
+        .iter()
+        .filter(|event| !event.json.get().contains("org-3"))
+    {
+        let proof = prove_dir(dir.path(), event, None).unwrap();
+        proof.check(&keys, None).unwrap();
+    }
+    let (log, recovery) = Log::open(&options(dir.path())).unwrap();
+    assert!(recovery.is_clean(), "{recovery:?}");
+    assert_eq!(
+        log.search(&of("org-2", true).search).unwrap().events.len(),
+        50
+    );
+}
+
+#[tokio::test]
+async fn an_erasure_must_name_what_it_means() {
+    let dir = written(3);
+    let (log, _) = Log::open(&options(dir.path())).unwrap();
+    let request = Request {
+        search: Search {
+            to: Some(i64::MAX),
+            ..Search::default()
+        },
+        ..of("", false)
+    };
+    let refused = erase(&log, request).await;
+    assert!(matches!(refused, Err(EraseError::TooBroad)), "{refused:?}");
+}
+
+#[test]
+fn an_event_erased_by_somebody_else_is_named() {
+    let dir = written(20);
+    let path = dir.path().join("000000000001.seg");
+    let bytes = fs::read(&path).unwrap();
+    let mut out = bytes[..HEADER_BYTES].to_vec();
+    for step in Frames::new(&bytes, HEADER_BYTES) {
+        let Step::Frame { frame, .. } = step else {
+            panic!("a whole log");
+        };
+        let hashes = frame.hashes();
+        match frame.sequence {
+            7 => Frame {
+                kind: Kind::Erased,
+                payload: &hashes,
+                ..frame
+            }
+            .encode(&mut out),
+            _ => frame.encode(&mut out),
+        }
+    }
+    fs::write(&path, out).unwrap();
+    let bad = verify(dir.path(), &Trust::default())
+        .unwrap()
+        .first_bad
+        .unwrap();
+    assert_eq!((bad.event_seq, bad.reason), (7, BadReason::Erased));
+}
