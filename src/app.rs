@@ -26,6 +26,8 @@ use crate::policy::limits::{AddressTable, LimitTable, Plan};
 use crate::policy::threat::{Engine, RuleFile};
 use crate::proxy::cluster::Cluster;
 use crate::proxy::downstream::WireLimits;
+use crate::recording::Recorder;
+use crate::rules;
 pub use crate::rules::rule_files;
 use crate::rules::{InspectedRoute, allowance_of, log_expired};
 pub use crate::state::HeldBytes;
@@ -55,6 +57,8 @@ pub struct Snapshot {
     pub(crate) refused: Vec<(usize, String)>,
     /// What the threat engine is told of each route, by route index.
     pub(crate) inspected: Vec<InspectedRoute>,
+    /// What keeps inspected requests.
+    pub(crate) recorder: Option<Recorder>,
     /// Its clusters, by the index routes hold.
     pub(crate) clusters: Vec<Cluster>,
     /// What connections are allowed.
@@ -151,6 +155,7 @@ impl Snapshot {
             .filter_map(|(index, route)| Some((index, fixed_prefix(&route.endpoint)?)))
             .collect();
         let inspected = config.routes.iter().map(InspectedRoute::of).collect();
+        let recorder = rules::recorder(&config)?;
         let mut clusters = Vec::with_capacity(config.clusters.len());
         for settings in &config.clusters {
             let cluster = Cluster::start(settings, runtime).map_err(|error| {
@@ -184,6 +189,7 @@ impl Snapshot {
             scopes,
             refused,
             inspected,
+            recorder,
             clusters,
         })
     }

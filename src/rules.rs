@@ -10,6 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::now::Now;
 use crate::policy::cypher::ComplexityAllowance;
 use crate::policy::threat::{self, Engine, RuleFile};
+use crate::recording::Recorder;
 
 /// Reads the rule files of a directory in name order; without a directory, the shipped rules.
 ///
@@ -102,6 +103,22 @@ pub(crate) fn allowance_of(
             .collect(),
     };
     Some((settings.name.clone(), allowance))
+}
+
+/// Starts keeping inspected requests, where the configuration says so.
+pub(crate) fn recorder(config: &config::Config) -> Result<Option<Recorder>, Vec<Diagnostic>> {
+    let Some(settings) = &config.rules.recording else {
+        return Ok(None);
+    };
+    Recorder::start(settings).map(Some).map_err(|error| {
+        let reason = format!("cannot be written: {error}");
+        let place = whole_file(&settings.directory.display().to_string());
+        vec![Diagnostic::error(
+            place,
+            "rules.recording.directory",
+            reason,
+        )]
+    })
 }
 
 /// Says which exclusions no longer hold.

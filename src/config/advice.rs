@@ -83,6 +83,7 @@ pub const ADVICE: &[(&str, &str)] = &[
     ("A141", "the GeoIP database cannot be used"),
     ("A131", "an exclusion has expired and does nothing"),
     ("A132", "an exclusion holds for every request"),
+    ("A133", "inspected requests are kept on disk"),
 ];
 
 /// Tokens of fewer bytes are called short.
@@ -311,6 +312,10 @@ impl Adviser<'_> {
     }
 
     fn on_exclusions(&mut self) {
+        if let Some(recording) = &self.file.rules.value.recording {
+            let hint = "who may read the folder may read what clients sent; keep it for as long as it is needed";
+            self.say("A133", recording, "rules", hint);
+        }
         let shapes = &self.file.rules.value.exclusions.value;
         for (exclusion, shape) in self.config.rules.exclusions.iter().zip(shapes) {
             if exclusion.is_expired(self.now.unix_micros) {

@@ -45,7 +45,7 @@ pub use self::model::{
     TracesSettings, UpstreamTls, WhenFull,
 };
 pub use self::notifications::{Audience, NotifyForm, NotifySink};
-pub use self::rules::{ComplexitySettings, RulesSettings};
+pub use self::rules::{ComplexitySettings, RecordingSettings, RulesSettings};
 pub use self::sinks::{
     ElasticsearchSink, FileSink, FluentdSink, Identity, LogstashSink, MongodbSink, MongodbTls,
     Server, Service, SinkKind, SinkSettings, SplunkSink, StartAt, SyslogFormat, SyslogSink,

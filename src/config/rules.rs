@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use crate::policy::cypher::ComplexityClass;
 use crate::policy::threat::Exclusion;
 
 /// The threat rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RulesSettings {
     /// The folder of the rule files. Whether it can be read is the rules' own check.
     pub directory: PathBuf,
@@ -15,6 +17,25 @@ pub struct RulesSettings {
     pub disabled: Vec<Arc<str>>,
     /// Where findings do not count; routes exist. Whether the rules do is the rules' own check.
     pub exclusions: Vec<Exclusion>,
+    /// What is kept of inspected requests.
+    pub recording: Option<RecordingSettings>,
+}
+
+/// What is kept of inspected requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordingSettings {
+    /// The folder of the recordings.
+    pub directory: PathBuf,
+    /// The share of requests that is kept, 0 to 1.
+    pub sample: f64,
+    /// Size of all files.
+    pub bytes_max: u64,
+    /// Bytes of a body that are kept.
+    pub body_bytes_max: usize,
+    /// The header fields that are kept; none is a credential.
+    pub headers: Vec<HeaderName>,
+    /// Lower-case words that redact the values of names they stand in.
+    pub redact: Vec<String>,
 }
 
 /// The dearest query a key of a plan may send.

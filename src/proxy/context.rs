@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::answer::AnswerText;
 use super::body::HeldBody;
 use super::downstream::Downstream;
+use super::sanitize::Rewritten;
 use crate::app::Snapshot;
 use crate::now::Now;
 use crate::policy::auth::Caller;
@@ -78,6 +79,8 @@ pub(crate) struct RequestContext {
     pub(super) coverage: Coverage,
     /// What the rules found.
     pub(super) inspection: Option<Inspection>,
+    /// What is forwarded in place of what was sent.
+    pub(super) rewritten: Option<Box<Rewritten>>,
     /// SHA-256 of the query text.
     pub(super) query_hash: Option<String>,
     /// Bytes of the query text.
@@ -138,6 +141,7 @@ impl RequestContext {
             body: HeldBody::default(),
             coverage: Coverage::None,
             inspection: None,
+            rewritten: None,
             query_hash: None,
             query_bytes: 0,
             active_query: None,

@@ -13,6 +13,8 @@ use pingora::proxy::Session;
 use super::body::{self, Ahead};
 use super::context::{Coverage, Permit, RequestContext};
 use super::mitigate;
+use super::record;
+use super::sanitize;
 use super::weigh;
 use crate::app::App;
 use crate::config::{Otherwise, Source};
@@ -301,9 +303,9 @@ async fn inspect(
         let read = body::read_ahead(session, length, within, &app.held_bytes).await;
         let read = read.map_err(|refusal| super::respond::blame_wire(ctx, refusal))?;
         if let Ahead::Whole(whole) = read {
+            ctx.body.release();
             judge(app, session, ctx, &whole)?;
             ctx.coverage = Coverage::Complete;
-            ctx.body.release();
             return Ok(());
         }
     }
@@ -352,16 +354,20 @@ pub(super) fn judge(
         ..inspected.ok_or(Refusal::Internal)?.hints()
     };
     let began = Now::read();
-    let inspection = snapshot.engine.inspect(&Inspect {
+    let inspect = Inspect {
         method: request.method.as_str(),
         path: ctx.path.as_deref().unwrap_or("/"),
         raw_path: raw_path(session),
-        query: request.uri.query(),
+        query: ctx.rewritten_query().or_else(|| request.uri.query()),
         headers: &request.headers,
         body,
         hints,
-    });
+    };
+    let inspection = snapshot.engine.inspect(&inspect);
     app.metrics.inspection(Now::read().since(began));
+    let announced = ctx.forwarded_at.is_some();
+    let clean = sanitize::sanitize(&snapshot.engine, &inspect, &inspection, announced);
+    record::record(app, session, ctx, &inspection, body);
     note(app, ctx, &inspection);
     let refused_as = inspection.refused_as;
     let verdict = inspection.verdict;
@@ -373,6 +379,7 @@ pub(super) fn judge(
         return Err(Refusal::Threat);
     }
     admitted?;
+    ctx.adopt(clean?);
     verified?;
     match refused_as {
         Some(unreadable) if !body.is_empty() => Err(Refusal::Unreadable {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
+use serde_json::Value;
 
 use super::context::{Coverage, RequestContext};
 use super::mitigate;
@@ -47,7 +48,7 @@ pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
         path.as_deref()
             .unwrap_or_else(|| clipped(request.uri.path())),
     );
-    let details = mitigate::details(session, ctx);
+    let details = joined(mitigate::details(session, ctx), ctx.rewritten_values());
     let seen = Seen {
         details,
         method: request.method.as_str(),
@@ -84,7 +85,7 @@ pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8
 }
 
 /// A path without what looks like an API key: somebody pasted one where logs would keep it.
-fn without_keys(path: &str) -> Cow<'_, str> {
+pub(super) fn without_keys(path: &str) -> Cow<'_, str> {
     if !["rg_live_", "rg_test_"]
         .iter()
         .any(|prefix| path.contains(prefix))
@@ -99,10 +100,21 @@ fn without_keys(path: &str) -> Cow<'_, str> {
     Cow::Owned(kept.join("/"))
 }
 
+/// What two parts of the gateway have to tell in one object.
+fn joined(one: Option<Value>, other: Option<Value>) -> Option<Value> {
+    match (one, other) {
+        (Some(Value::Object(mut one)), Some(Value::Object(other))) => {
+            one.extend(other);
+            Some(Value::Object(one))
+        }
+        (one, other) => one.or(other),
+    }
+}
+
 /// What the request looked like.
 struct Seen<'a> {
     /// For the event of a monitored key.
-    details: Option<serde_json::Value>,
+    details: Option<Value>,
     method: &'a str,
     path: &'a str,
     user_agent: &'a str,

@@ -21,7 +21,9 @@ mod decide;
 pub(crate) mod downstream;
 mod finish;
 mod mitigate;
+mod record;
 mod respond;
+mod sanitize;
 mod upstream;
 mod weigh;
 mod wire;
@@ -137,6 +139,7 @@ impl ProxyHttp for Gateway {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the body is too large");
         }
         if ctx.body.is_released() {
+            sanitize::replace(ctx, body, end_of_stream);
             return Ok(());
         }
         match self.hold_back(session, body, end_of_stream, ctx) {
@@ -306,6 +309,12 @@ impl Gateway {
             Coverage::Uninspected
         } else {
             Coverage::Complete
+        };
+        let whole = match ctx.rewritten_body() {
+            // What follows the inspected part would not be clean.
+            Some(_) if over => return Err(Refusal::Threat),
+            Some(clean) => clean,
+            None => whole,
         };
         // Writing an empty chunk would end the upstream's body twice.
         *body = (!whole.is_empty()).then_some(whole);

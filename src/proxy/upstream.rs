@@ -14,6 +14,7 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorType, OrErr};
 
 use super::context::RequestContext;
+use super::sanitize;
 use crate::policy::{client, hygiene};
 use crate::telemetry::trace::TraceContext;
 
@@ -95,6 +96,7 @@ pub(super) fn rewrite(
     ctx: &RequestContext,
 ) -> pingora::Result<()> {
     rewrite_path(request, ctx)?;
+    sanitize::announce(request, ctx)?;
     if !request.raw_path_is_utf8() {
         return Error::e_explain(ErrorType::InternalError, "forwarding an unreadable path");
     }
@@ -160,13 +162,14 @@ fn rewrite_path(request: &mut RequestHeader, ctx: &RequestContext) -> pingora::R
     let Some(path) = &ctx.path else {
         return Error::e_explain(ErrorType::InternalError, "forwarding without a path");
     };
+    let query = ctx.rewritten_query();
     let unchanged = request.uri.scheme().is_none() && request.raw_path().starts_with(b"/");
-    if unchanged && request.uri.path() == &**path {
+    if unchanged && query.is_none() && request.uri.path() == &**path {
         return Ok(());
     }
     let mut target = String::with_capacity(path.len() + 64);
     target.push_str(path);
-    if let Some(query) = request.uri.query() {
+    if let Some(query) = query.or_else(|| request.uri.query()) {
         // Writing to a String cannot fail.
         let _ = write!(target, "?{query}");
     }

@@ -235,6 +235,9 @@ families! {
     VERIFICATION_CODES: "rg_verification_codes_total", Kind::Counter,
         ["result"], open [], 2,
         "One-time codes presented: accepted, wrong, or locked and not looked at";
+    RECORDINGS: "rg_recordings_total", Kind::Counter,
+        ["result"], open [], 2,
+        "Requests handed over to be recorded, or dropped because too many waited";
     INSPECTION: "rg_inspection_seconds", Kind::Histogram(&INSPECTION_SECONDS),
         [], open [], 6,
         "Time spent deciding about one request's content";

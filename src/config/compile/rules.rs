@@ -4,13 +4,23 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Compiler, Seen, all, is_missing, text};
-use crate::config::file::{ExclusionShape, FileShape, PlanShape};
+use super::{Compiler, Seen, all, count, is_missing, text};
+use crate::config::file::{ExclusionShape, FileShape, PlanShape, RecordingShape};
 use crate::config::findings::shown;
 use crate::config::placed::Placed;
-use crate::config::rules::{ComplexitySettings, RulesSettings};
+use crate::config::rules::{ComplexitySettings, RecordingSettings, RulesSettings};
 use crate::diagnostic::did_you_mean;
 use crate::policy::threat::{Exclusion, FieldPattern, Target};
+
+/// Header fields that prove who somebody is.
+const CREDENTIALS: [&str; 6] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "x-api-key",
+    "x-rg-verification",
+];
 
 impl Compiler<'_> {
     pub(super) fn rules(&mut self, file: &FileShape) -> Option<RulesSettings> {
@@ -25,10 +35,38 @@ impl Compiler<'_> {
             .value
             .iter()
             .map(|shape| self.exclusion(shape, file)));
+        let recording = self.optional(rules.recording.as_ref(), |c, shape| {
+            c.recording(&shape.value)
+        });
         Some(RulesSettings {
             directory: self.path(&rules.directory),
             disabled: disabled?,
             exclusions: exclusions?,
+            recording: recording?,
+        })
+    }
+
+    fn recording(&mut self, shape: &RecordingShape) -> Option<RecordingSettings> {
+        let headers = all(shape.headers.value.iter().map(|name| {
+            let header = self.parsed(name, text::header)?;
+            if CREDENTIALS.contains(&header.as_str()) {
+                let reason = format!("must not be a credential: {header}");
+                self.error(name, reason);
+                return None;
+            }
+            Some(header)
+        }));
+        let redact = all(shape.redact.value.iter().map(|word| {
+            let word = self.parsed(word, text::line)?;
+            Some(word.to_lowercase())
+        }));
+        Some(RecordingSettings {
+            directory: self.path(&shape.directory),
+            sample: shape.sample.value,
+            bytes_max: shape.bytes_max.value,
+            body_bytes_max: count(&shape.body_bytes_max),
+            headers: headers?,
+            redact: redact?,
         })
     }
 

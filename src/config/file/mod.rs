@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::enrichment::{GeoIpShape, GraphShape};
 pub(super) use self::notifications::{NotificationsShape, OrganizationShape, SecurityTeamShape};
 pub(super) use self::penalties::PenaltiesShape;
-pub(super) use self::rules::{ExclusionShape, RulesShape, ScopedComplexityShape};
+pub(super) use self::rules::{ExclusionShape, RecordingShape, RulesShape, ScopedComplexityShape};
 pub(super) use self::sinks::{
     FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,
     TlsClientShape,

@@ -20,6 +20,9 @@ pub(in crate::config) struct RulesShape {
     /// Where findings of rules do not count, until a day.
     #[schemars(length(max = 1_000))]
     pub(in crate::config) exclusions: Placed<Vec<Placed<ExclusionShape>>>,
+    /// Keep inspected requests, redacted, to judge changes of rules by; nothing is kept without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) recording: Option<Placed<RecordingShape>>,
 }
 
 impl Default for RulesShape {
@@ -28,6 +31,7 @@ impl Default for RulesShape {
             directory: by_default("./rules"),
             disabled: Placed::default(),
             exclusions: Placed::default(),
+            recording: None,
         }
     }
 }
@@ -70,6 +74,64 @@ pub(in crate::config) struct ExclusionShape {
     /// The last day it holds (UTC), such as 2027-03-31.
     #[schemars(length(min = 1, max = 32))]
     pub(in crate::config) expires: Placed<String>,
+}
+
+/// Inspected requests, kept redacted.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["directory"]))]
+pub(in crate::config) struct RecordingShape {
+    /// The folder they are written to; relative to this file's folder.
+    #[schemars(length(min = 1, max = 4096))]
+    pub(in crate::config) directory: Placed<String>,
+    /// The share of requests that is kept.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(in crate::config) sample: Placed<f64>,
+    /// Size of all files; the oldest go beyond.
+    #[schemars(range(min = 1_048_576, max = 1_099_511_627_776_u64))]
+    pub(in crate::config) bytes_max: Placed<u64>,
+    /// Bytes of a body that are kept.
+    #[schemars(range(min = 0, max = 1_048_576))]
+    pub(in crate::config) body_bytes_max: Placed<u64>,
+    /// The header fields that are kept; never credentials.
+    #[schemars(length(max = 64))]
+    pub(in crate::config) headers: Placed<Vec<Placed<String>>>,
+    /// Values are redacted whose names contain one of these words, whatever their case.
+    #[schemars(length(max = 256))]
+    pub(in crate::config) redact: Placed<Vec<Placed<String>>>,
+}
+
+impl Default for RecordingShape {
+    fn default() -> Self {
+        let list =
+            |words: &[&str]| by_default(words.iter().map(|w| by_default(*w)).collect::<Vec<_>>());
+        Self {
+            directory: Placed::default(),
+            sample: by_default(1.0),
+            bytes_max: by_default(1_073_741_824_u64),
+            body_bytes_max: by_default(65_536_u64),
+            headers: list(&[
+                "accept",
+                "content-encoding",
+                "content-type",
+                "host",
+                "user-agent",
+            ]),
+            redact: list(&[
+                "password",
+                "passwd",
+                "secret",
+                "token",
+                "api_key",
+                "apikey",
+                "api-key",
+                "authorization",
+                "credential",
+                "signature",
+                "session",
+            ]),
+        }
+    }
 }
 
 /// What queries may cost by a key's scopes.

@@ -1,5 +1,7 @@
 //! Splits path, query string and headers into values.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 
 use super::Inspect;
@@ -145,18 +147,22 @@ impl<'t> Names<'t> {
 
 /// A value in which `+` is a blank, unless it is base64.
 fn form_value(inspector: &mut Inspector<'_>, raw: &[u8], context: Context, at: &At<'_>) {
+    inspector.value(&form_decoded(raw), context, at);
+}
+
+/// A value of a query string or form as every server reads it.
+pub(super) fn form_decoded(raw: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'+', b'%', raw).is_none() {
-        return inspector.value(raw, context, at);
+        return Cow::Borrowed(raw);
     }
     let spaced: Vec<u8> = raw
         .iter()
         .map(|b| if *b == b'+' { b' ' } else { *b })
         .collect();
     if !raw.contains(&b'%') && super::decode::base64(raw).is_some() {
-        return inspector.value(raw, context, at);
+        return Cow::Borrowed(raw);
     }
-    let once = percent_once(&spaced);
-    inspector.value(&once, context, at);
+    Cow::Owned(percent_once(&spaced))
 }
 
 /// The one decoding every server makes; what remains is disguise.

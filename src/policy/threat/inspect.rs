@@ -50,11 +50,8 @@ pub(super) fn inspect(
     exclusions: &Exclusions,
     request: &Inspect<'_>,
 ) -> Inspection {
-    let mut inspector = Inspector::new(rules, request.hints.query_text, request.hints.kind);
-    inspector.excluding = Some((exclusions, request.hints.origin));
+    let mut inspector = Inspector::for_request(rules, exclusions, request);
     inspector.timer = Timer::new(request.hints.clock);
-    inspector.refuses_undecodable = request.hints.on_undecodable_refuse;
-    inspector.graphql = request.path.ends_with("/graphql");
     if request.hints.pii {
         pii::find_in_form(request.path.as_bytes(), &mut inspector.out.pii);
         pii::find_in_form(
@@ -114,6 +111,19 @@ pub(super) struct Inspector<'e> {
 }
 
 impl<'e> Inspector<'e> {
+    /// One that looks at values of a request as its route has them looked at.
+    pub(super) fn for_request(
+        rules: &'e RuleSet,
+        exclusions: &'e Exclusions,
+        request: &Inspect<'e>,
+    ) -> Self {
+        let mut inspector = Self::new(rules, request.hints.query_text, request.hints.kind);
+        inspector.excluding = Some((exclusions, request.hints.origin));
+        inspector.refuses_undecodable = request.hints.on_undecodable_refuse;
+        inspector.graphql = request.path.ends_with("/graphql");
+        inspector
+    }
+
     fn new(rules: &'e RuleSet, query_text: Option<&'e FieldPath>, kind: Kind) -> Self {
         Self {
             rules,
@@ -310,7 +320,7 @@ impl<'e> Inspector<'e> {
         }
     }
 
-    fn is_query_field(&self, at: &At<'_>) -> bool {
+    pub(super) fn is_query_field(&self, at: &At<'_>) -> bool {
         if self.query_text.is_some_and(|path| at.is(path.as_str())) {
             return true;
         }

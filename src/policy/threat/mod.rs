@@ -13,6 +13,7 @@
 mod at;
 mod body;
 mod bytes;
+mod clean;
 mod conclude;
 mod context;
 mod decode;
@@ -29,7 +30,9 @@ mod predicate;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod rules;
+mod sanitize;
 mod selftest;
+mod spans;
 
 use std::sync::Arc;
 
@@ -37,7 +40,9 @@ pub use crate::policy::cypher::{ComplexityClass, QueryClass, QueryFacts};
 pub use exclude::{Exclusion, FieldPattern, Origin, Target};
 pub use judge::{ACT_FROM, BLOCK_FROM};
 pub use kinds::{Mitigation, Mitigations, Mode, Severity, Verdict};
+pub use sanitize::{Sanitized, SanitizedValue};
 pub use selftest::{TestFailure, TestReport};
+pub use spans::replace_named_strings;
 
 use crate::diagnostic::Diagnostic;
 use crate::policy::pii;
@@ -139,6 +144,11 @@ impl Engine {
     /// Runs every rule's own tests, those of shadowed rules too.
     pub fn test_report(&self) -> TestReport {
         selftest::run(&self.rules)
+    }
+
+    /// Rewrites what the rules want cleaned in a request they were asked about; `None` when that cannot be done.
+    pub fn sanitize(&self, request: &Inspect<'_>, found: &Inspection) -> Option<Sanitized> {
+        sanitize::sanitize(&self.rules, &self.exclusions, request, found)
     }
 
     /// Inspects one request whole.

@@ -107,6 +107,7 @@ pub struct Metrics {
     rule_blocks: Family<1, Counter>,
     rule_seconds: Family<1, SecondsCounter>,
     exclusions: Family<1, Gauge>,
+    recordings: Family<1, Counter>,
     penalties: Family<2, Counter>,
     penalties_in_force: Family<1, Gauge>,
     verification_codes: Family<1, Counter>,
@@ -161,6 +162,7 @@ impl Metrics {
             rule_blocks: r.family(&table::RULE_BLOCKS),
             rule_seconds: r.family(&table::RULE_SECONDS),
             exclusions: r.family(&table::EXCLUSIONS),
+            recordings: r.family(&table::RECORDINGS),
             penalties: r.family(&table::PENALTIES),
             penalties_in_force: r.family(&table::PENALTIES_IN_FORCE),
             verification_codes: r.family(&table::VERIFICATION_CODES),
@@ -327,6 +329,12 @@ impl Metrics {
     /// Counts one presented one-time code (`accepted`, `wrong`, `locked`).
     pub fn verification_code(&self, result: &'static str) {
         self.verification_codes.with([result]).inc();
+    }
+
+    /// Counts one request handed over to be recorded; false when there was no room.
+    pub fn recording(&self, taken: bool) {
+        let result = if taken { "taken" } else { "dropped" };
+        self.recordings.with([result]).inc();
     }
 
     /// Counts one inspection and the time it took.

@@ -37,6 +37,7 @@ fn everything_once(metrics: &Metrics) {
     metrics.protocol_violation("missing_host");
     metrics.rule_hit("sqli-union", "enforce");
     metrics.rule_block("sqli-union");
+    metrics.recording(true);
     metrics.rule_time("sqli-union", 1_500);
     metrics.exclusions(1, 0);
     metrics.inspection(Duration::from_micros(30));

@@ -226,6 +226,13 @@ impl Gateway {
         files_below(&self.folder.path().join("data"))
     }
 
+    /// The contents of the files in a folder beside the file, in name order.
+    pub(crate) fn files_in(&self, folder: &str) -> Vec<Vec<u8>> {
+        let mut files = files_below(&self.folder.path().join(folder));
+        files.sort();
+        files.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
     /// Flips one bit in the middle of the audit log's first segment, while no gateway runs.
     pub(crate) fn damage_log(&self) {
         let files = files_below(&self.folder.path().join("data/audit"));
