@@ -38,6 +38,8 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 const SINKS_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long spans may take to leave at the end.
 const SPANS_FLUSH_MAX: Duration = Duration::from_secs(3);
+/// How long recorded requests may take to be written at the end.
+const RECORDING_FLUSH_MAX: Duration = Duration::from_secs(3);
 /// Spans a second beyond the sampled share: of callers who ask, and of failures.
 const TRACES_PER_SECOND_MAX: u32 = 10;
 /// Upstream connections kept for reuse, per worker.
@@ -328,6 +330,11 @@ impl Started {
         self.runtime.block_on(all_synced(&self.app.audit));
         self.app.sinks.drain(SINKS_DRAIN_MAX);
         self.app.audit.close();
+        if let Some(recorder) = &self.app.snapshot().recorder
+            && !recorder.flush(RECORDING_FLUSH_MAX)
+        {
+            tracing::warn!("the last recorded requests were not written");
+        }
         if let Some(spans) = &self.app.spans {
             self.runtime.block_on(spans.shutdown(SPANS_FLUSH_MAX));
         }

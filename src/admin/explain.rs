@@ -10,6 +10,8 @@ use crate::policy::threat::BLOCK_FROM;
 const EXCLUDED_FOR_MICROS: i64 = 90 * 86_400_000_000;
 /// Characters of a field that a proposed exclusion names.
 const FIELD_CHARS_MAX: usize = 200;
+/// Wildcards an exclusion may have.
+const WILDCARDS_MAX: usize = 4;
 
 /// Why a request was decided as it was.
 #[derive(Debug, Serialize)]
@@ -135,10 +137,7 @@ fn exclusion(indicator: &Value, event: &Value) -> String {
     let until = timestamp::text(at.saturating_add(EXCLUDED_FOR_MICROS));
     let until = String::from_utf8_lossy(until.get(..10).unwrap_or_default()).into_owned();
     let quoted = |text: String| Value::from(text).to_string();
-    let field: String = text(indicator, "field")
-        .chars()
-        .take(FIELD_CHARS_MAX)
-        .collect();
+    let field = any_item(&text(indicator, "field"));
     let mut lines = vec![
         "rules:".to_owned(),
         "  exclusions:".to_owned(),
@@ -157,6 +156,30 @@ fn exclusion(indicator: &Value, event: &Value) -> String {
     lines.push("      reason: why it is right".to_owned());
     lines.push(format!("      expires: {until}"));
     lines.join("\n")
+}
+
+/// The field in every item of the lists it stands in, and below where its path is too long to be told.
+fn any_item(field: &str) -> String {
+    let mut pattern = String::new();
+    let mut rest = field;
+    let mut wildcards = 0;
+    while let Some((before, after)) = rest.split_once('[') {
+        let number = after.split_once(']');
+        let number = number.filter(|(digits, _)| digits.bytes().all(|b| b.is_ascii_digit()));
+        pattern.push_str(before);
+        pattern.push('[');
+        rest = after;
+        if let Some((_, behind)) = number.filter(|_| wildcards < WILDCARDS_MAX) {
+            wildcards += 1;
+            pattern.push_str("*]");
+            rest = behind;
+        }
+    }
+    pattern.push_str(rest);
+    match pattern.char_indices().nth(FIELD_CHARS_MAX) {
+        Some((end, _)) => format!("{}**", pattern.get(..end).unwrap_or_default()),
+        None => pattern,
+    }
 }
 
 fn finding(indicator: &Value, all: &[Value], event: &Value) -> Value {
@@ -220,4 +243,19 @@ fn would_have_passed(code: &str, findings: &[Value]) -> Option<String> {
         other => format!("a request without the cause named by {other}"),
     };
     Some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposed_field_is_the_same_field_of_any_item() {
+        assert_eq!(any_item("$.items[12].a[0].note"), "$.items[*].a[*].note");
+        assert_eq!(any_item("$.a[b].c"), "$.a[b].c");
+        assert_eq!(any_item("a[1][2][3][4][5]"), "a[*][*][*][*][5]");
+        let long = any_item(&format!("$.{}", "x".repeat(300)));
+        assert_eq!(long.len(), 202);
+        assert!(crate::policy::threat::FieldPattern::parse(&long).is_ok());
+    }
 }

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -15,18 +16,25 @@ use super::Recorded;
 use super::redact::redact;
 use crate::config::RecordingSettings;
 use crate::now::Now;
-use crate::random::time_ordered_id;
 
 /// Requests that wait to be written.
 const QUEUE_MAX: usize = 256;
 /// A file is closed at this part of all of them.
 const FILES: u64 = 8;
 
-/// Takes requests to record; the files are complete once it is dropped and its thread has caught up.
+/// Takes requests to record; its thread ends with it, once everything is written.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     settings: RecordingSettings,
-    sender: SyncSender<Recorded>,
+    sender: SyncSender<Message>,
+}
+
+/// What the thread is told.
+enum Message {
+    /// Write this.
+    Request(Box<Recorded>),
+    /// Say when everything before is written.
+    Flush(SyncSender<()>),
 }
 
 impl Recorder {
@@ -63,7 +71,15 @@ impl Recorder {
 
     /// Hands a request over; false when there is no room for it.
     pub(crate) fn record(&self, recorded: Recorded) -> bool {
-        self.sender.try_send(recorded).is_ok()
+        let message = Message::Request(Box::new(recorded));
+        self.sender.try_send(message).is_ok()
+    }
+
+    /// Waits until everything handed over is written, but no longer than this; false when it is not.
+    pub(crate) fn flush(&self, within: Duration) -> bool {
+        let (done, written) = sync_channel(1);
+        let asked = self.sender.try_send(Message::Flush(done));
+        asked.is_ok() && written.recv_timeout(within).is_ok()
     }
 }
 
@@ -73,6 +89,8 @@ struct Files {
     redact: Vec<String>,
     bytes_max: u64,
     open: Option<BufWriter<File>>,
+    /// When the open file was begun, in microseconds since 1970.
+    begun: i64,
     /// Bytes in the open file.
     written: u64,
     failing: bool,
@@ -85,25 +103,37 @@ impl Files {
             redact: settings.redact.clone(),
             bytes_max: settings.bytes_max,
             open: None,
+            begun: 0,
             written: 0,
             failing: false,
         }
     }
 
-    fn write_all(mut self, receiver: &Receiver<Recorded>) {
+    fn write_all(mut self, receiver: &Receiver<Message>) {
         loop {
             let next = match receiver.try_recv() {
-                Ok(recorded) => Ok(recorded),
+                Ok(message) => Ok(message),
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    self.report(|files| files.open.as_mut().map_or(Ok(()), BufWriter::flush));
+                    self.report(Self::flush);
                     receiver.recv()
                 }
             };
-            let Ok(recorded) = next else { break };
-            self.report(|files| files.write(recorded));
+            match next {
+                Ok(Message::Request(recorded)) => self.report(|files| files.write(*recorded)),
+                Ok(Message::Flush(done)) => {
+                    self.report(Self::flush);
+                    // Whoever asked may have stopped waiting.
+                    let _ = done.try_send(());
+                }
+                Err(_) => break,
+            }
         }
-        self.report(|files| files.open.as_mut().map_or(Ok(()), BufWriter::flush));
+        self.report(Self::flush);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.open.as_mut().map_or(Ok(()), BufWriter::flush)
     }
 
     /// Says the first of a row of failures; a request that cannot be written is lost.
@@ -127,7 +157,9 @@ impl Files {
         if self.open.is_none() || self.written + length > self.bytes_max / FILES {
             self.open = None;
             make_room(&self.folder, self.bytes_max - self.bytes_max / FILES)?;
-            let name = format!("requests-{}.jsonl", time_ordered_id(Now::read()));
+            // No two files of a recorder have one name, and names are in the order of time.
+            self.begun = Now::read().unix_micros.max(self.begun.saturating_add(1));
+            let name = format!("requests-{:017}.jsonl", self.begun);
             let mut options = OpenOptions::new();
             let options = options.create_new(true).append(true).mode(0o600);
             self.open = Some(BufWriter::new(options.open(self.folder.join(name))?));
@@ -230,6 +262,14 @@ mod tests {
         // Ten standard deviations around 2,000.
         assert!((1_613..=2_387).contains(&wanted), "{wanted}");
         settings.sample = 0.0;
+        assert!(recorder.record(Recorded::default()));
+        assert!(recorder.flush(Duration::from_secs(60)));
+        let kept = fs::read_dir(&settings.directory)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
+        assert!(kept.metadata().unwrap().len() > 0);
         let never = Recorder::start(&settings).unwrap();
         assert!(!(0..1_000).any(|_| never.wants(Uuid::new_v4())));
     }

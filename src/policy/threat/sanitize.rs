@@ -9,6 +9,7 @@
 //! request that cannot be brought to that is given up, and the caller blocks it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -80,6 +81,7 @@ pub(super) fn sanitize(
             exclusions,
             request,
             targets: &targets,
+            impossible: Cell::new(false),
         };
         let query =
             query.and_then(|query| cleaner.pairs(&query, Context::Query, "query", &mut out));
@@ -89,6 +91,9 @@ pub(super) fn sanitize(
         if let Some(body) = cleaner.body(&body, &mut out)? {
             out.body = Some(body);
             headers.to_mut().remove(http::header::CONTENT_ENCODING);
+        }
+        if cleaner.impossible.get() {
+            return None;
         }
         let again = Inspect {
             query: out.query.as_deref().or(request.query),
@@ -135,6 +140,8 @@ struct Cleaner<'a> {
     exclusions: &'a Exclusions,
     request: &'a Inspect<'a>,
     targets: &'a BTreeMap<String, Vec<Arc<str>>>,
+    /// Set where a value is to be cleaned and must not be rewritten.
+    impossible: Cell<bool>,
 }
 
 impl Cleaner<'_> {
@@ -184,7 +191,6 @@ impl Cleaner<'_> {
     fn json(&self, text: &[u8], at: &At<'_>, nested: u8, out: &mut Sanitized) -> Option<Vec<u8>> {
         let mut replaced: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut count = 0;
-        let mut possible = true;
         let walked = json::walk(text, at, &mut |leaf, at| {
             let json::Leaf::Text(value) = leaf else {
                 return;
@@ -199,17 +205,14 @@ impl Cleaner<'_> {
                 .then(|| self.json(value.trim_ascii(), at, nested + 1, out));
             match inner {
                 Some(Some(document)) => replaced.push((index, document)),
-                Some(None) => possible = false,
-                None if self.is_statement(value, at) => possible = false,
+                Some(None) => self.impossible.set(true),
                 None => {
                     let clean = self.value(value, Context::Json, at, out);
                     replaced.extend(clean.map(|clean| (index, clean)));
                 }
             }
         });
-        if walked.is_err() || !possible {
-            return None;
-        }
+        walked.ok()?;
         let replaced: Vec<(usize, Vec<u8>)> = replaced
             .into_iter()
             .map(|(index, clean)| (index, encoded(&clean)))
@@ -247,6 +250,10 @@ impl Cleaner<'_> {
         if !self.offends(raw, context, at) {
             return None;
         }
+        if self.is_statement(raw, at) {
+            self.impossible.set(true);
+            return None;
+        }
         let clean = clean::milder_forms(raw)
             .into_iter()
             .find(|form| !self.offends(form, context, at))
@@ -269,5 +276,123 @@ impl Cleaner<'_> {
         inspector.value(raw, context, at);
         inspector.out.verdict == Verdict::Block
             || inspector.out.mitigations.has(Mitigation::SanitizeInput)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use crate::policy::threat::{Engine, Hints, Inspect, Mitigation, RuleFile, Verdict};
+
+    const RULES: &str = "
+- id: markup
+  name: markup that runs
+  tags: [xss]
+  type: XSS_ATTEMPT
+  severity: medium
+  confidence: 0.95
+  match: {predicate: [html.script, html.event_handler, html.script_url, html.active_tag]}
+  mitigations: [sanitize_input]
+- id: tautology
+  name: a filter is always true
+  tags: [cypher]
+  type: CYPHER_INJECTION
+  severity: medium
+  confidence: 0.95
+  contexts: [cypher]
+  match: {predicate: [cypher.tautology]}
+  mitigations: [sanitize_input]
+";
+
+    const ATTACKS: [&str; 6] = [
+        "<script>alert(1)</script>",
+        "%3Cimg src=x onerror=alert(1)%3E",
+        "<svg/onload=alert(1)",
+        "&lt;script&gt;x&lt;/script&gt;",
+        "<a href=\"javascript:alert(1)\">x</a>",
+        "\u{200b}<scr\u{200b}ipt>x</script>",
+    ];
+
+    fn engine() -> Engine {
+        let file = RuleFile {
+            name: "x.yaml".into(),
+            text: RULES.to_owned(),
+        };
+        Engine::compile(&[file], &[]).unwrap()
+    }
+
+    fn request<'a>(headers: &'a HeaderMap, query: Option<&'a str>, body: &'a [u8]) -> Inspect<'a> {
+        Inspect {
+            method: "POST",
+            path: "/a",
+            raw_path: "/a",
+            query,
+            headers,
+            body,
+            hints: Hints::default(),
+        }
+    }
+
+    #[test]
+    fn a_statement_is_never_rewritten_wherever_it_stands() {
+        let engine = engine();
+        let headers = HeaderMap::new();
+        let statement = "MATCH (n) WHERE n.name = 'x' OR 1 = 1 RETURN n";
+        let encoded = format!("q={}", statement.replace(' ', "%20"));
+        let body = serde_json::to_vec(&json!({"note": statement})).unwrap();
+        for request in [
+            request(&headers, Some(&encoded), b""),
+            request(&headers, None, &body),
+        ] {
+            let found = engine.inspect(&request);
+            assert!(
+                found.mitigations.has(Mitigation::SanitizeInput),
+                "{found:?}"
+            );
+            assert_eq!(engine.sanitize(&request, &found), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_clean_and_the_rest_is_as_it_was(
+            values in proptest::collection::vec(("[a-z ]{0,8}", 0..12_usize), 1..8),
+            nested in any::<bool>(),
+        ) {
+            let engine = engine();
+            let headers = HeaderMap::new();
+            let texts: Vec<String> = values
+                .iter()
+                .map(|(text, attack)| ATTACKS.get(*attack).map_or_else(|| text.clone(), |a| format!("{text}{a}")))
+                .collect();
+            let inner = json!({"list": texts, "n": 1});
+            let document = if nested { json!({"inner": inner.to_string()}) } else { json!({"inner": inner}) };
+            let body = serde_json::to_vec(&document).unwrap();
+            let request = request(&headers, None, &body);
+            let found = engine.inspect(&request);
+            if !found.mitigations.has(Mitigation::SanitizeInput) {
+                return Ok(());
+            }
+            let clean = engine.sanitize(&request, &found).unwrap().body.unwrap();
+            let again = engine.inspect(&Inspect { body: &clean, ..request });
+            prop_assert_eq!(again.verdict, Verdict::Pass);
+            prop_assert!(!again.mitigations.has(Mitigation::SanitizeInput));
+            let read: Value = serde_json::from_slice(&clean).unwrap();
+            let inner = match &read["inner"] {
+                Value::String(text) => serde_json::from_str(text).unwrap(),
+                other => other.clone(),
+            };
+            for ((text, attack), value) in values.iter().zip(inner["list"].as_array().unwrap()) {
+                let value = value.as_str().unwrap();
+                if *attack >= ATTACKS.len() {
+                    prop_assert_eq!(value, text);
+                } else {
+                    prop_assert!(!value.contains('<') && !value.contains("script>"), "{}", value);
+                }
+            }
+        }
     }
 }
