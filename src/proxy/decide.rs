@@ -236,6 +236,9 @@ fn limit(app: &App, ctx: &mut RequestContext) -> Result<(), Refusal> {
             plan: caller.plan.clone(),
         }));
     };
+    if caller.limits_exempt {
+        return Ok(());
+    }
     let factor = ctx.standing.factor;
     match app
         .limits

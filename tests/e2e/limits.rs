@@ -89,3 +89,26 @@ async fn requests_at_once_are_limited_and_released() {
         .finish()
         .await;
 }
+
+#[tokio::test]
+async fn a_key_exempt_from_limits_is_not_held_to_its_plan() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream)
+        .plan(json!({"name": "minute", "requests_per_minute": 2}))
+        .also_key(
+            NewKey::of("monitoring")
+                .plan("minute")
+                .flag("--limits-exempt"),
+        )
+        .also_key(NewKey::of("customer").plan("minute"))
+        .start()
+        .await;
+    let exempt = gateway.key_of("monitoring");
+    for _ in 0..8 {
+        let request = gateway.request_with(exempt, Method::GET, "/v1/graphs");
+        assert_eq!(gateway.send(request).await.status, 200);
+    }
+    let answer = exhaust(&gateway, gateway.key_of("customer")).await;
+    assert_eq!(answer.refused(429), "quota-exceeded");
+    gateway.finish().await;
+}

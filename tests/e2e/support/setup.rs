@@ -44,6 +44,12 @@ impl NewKey {
         self
     }
 
+    /// A further argument of `keys create` that has no value.
+    pub(crate) fn flag(mut self, argument: &str) -> Self {
+        self.more.push(argument.to_owned());
+        self
+    }
+
     /// Creates it with the command line, as an operator would.
     pub(crate) fn create(&self, folder: &Path) -> ApiKey {
         let mut arguments = vec!["keys", "create", "--data-dir", "data", "--json"];
