@@ -1,7 +1,7 @@
 //! Compliance reports: what the log says about one stretch of time, under the headings of one standard.
 //!
 //! A report is gathered in one pass over the log, oldest event first, in memory that does not grow with it: names are
-//! counted up to [`NAMES_MAX`] of a kind and the rest together, the latest [`LISTED_MAX`] changes and threats are
+//! counted up to `NAMES_MAX` of a kind and the rest together, the latest `LISTED_MAX` changes and threats are
 //! listed, and the numbers are of all. It states what was recorded, and whether the record can be trusted; whether a
 //! control is met is for the auditor to say.
 
@@ -110,7 +110,7 @@ pub struct Accesses {
     pub countries: Counted,
 }
 
-/// How often each name was met. Beyond [`NAMES_MAX`] names, new ones are counted together.
+/// How often each name was met. Beyond `NAMES_MAX` names, new ones are counted together.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Counted {
     /// By name.
