@@ -107,6 +107,10 @@ impl<'a> Note<'a> {
         }
         let (signatures, rest) = rest.split_at(length);
         let text = text.get(..body_end + length)?;
+        // The format has none, and what a power cut tears out of a file reads as zeros.
+        if text.chars().any(|c| c.is_ascii_control() && c != '\n') {
+            return None;
+        }
         let note = Self {
             text,
             body,

@@ -49,16 +49,24 @@ pub(crate) fn kept(text: &str) -> Vec<Kept<'_>> {
     }
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let pieces = starts.iter().zip(ends);
+    let pieces = pieces.filter_map(|(start, end)| Some((*start, text.get(*start..end)?)));
     pieces
-        .map(|(start, end)| Kept {
-            offset: *start,
-            note: text
-                .get(*start..end)
-                .and_then(Note::split_from)
-                .filter(|(_, rest)| rest.is_empty())
-                .map(|(note, _)| note),
-        })
+        .flat_map(|(start, piece)| split(start, piece))
         .collect()
+}
+
+/// The checkpoint that begins a piece; and what follows it, which is none: the first bytes of one that was torn.
+fn split(start: usize, piece: &str) -> impl Iterator<Item = Kept<'_>> {
+    let split = Note::split_from(piece);
+    let note = split.map(|(note, _)| note);
+    let after = split
+        .filter(|(_, rest)| !rest.is_empty())
+        .map(|(note, _)| Kept {
+            offset: start + note.text.len(),
+            note: None,
+        });
+    let offset = start;
+    std::iter::once(Kept { offset, note }).chain(after)
 }
 
 /// The whole file as text; what is not text ends it.
@@ -253,6 +261,33 @@ mod tests {
         notes.append(&note(9)).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("tine"));
         assert_eq!(sizes(&*storage), [2, 7, 9]);
+    }
+
+    #[test]
+    fn wherever_a_power_cut_tears_the_last_one_it_goes_and_takes_none_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(Directory::writable(dir.path()).unwrap());
+        let (first, second) = (note(1), note(2));
+        let path = dir.path().join(NOTES_FILE);
+        let whole = [first.as_bytes(), second.as_bytes()].concat();
+        let cut = (1..second.len()).map(|length| whole[..first.len() + length].to_vec());
+        // Sectors that never reached the disk: the file has its length, and zeros there.
+        let holes = (first.len()..whole.len() - 1).map(|at| {
+            let mut bytes = whole.clone();
+            let end = (at + 64).min(bytes.len());
+            bytes[at..end].fill(0);
+            bytes
+        });
+        for bytes in cut.chain(holes) {
+            std::fs::write(&path, &bytes).unwrap();
+            let mut notes = Notes::open(storage.clone()).unwrap();
+            let torn = String::from_utf8_lossy(&bytes);
+            assert!(notes.is_torn(), "{torn:?}");
+            notes.append(&note(3)).unwrap();
+            assert_eq!(sizes(&*storage), [1, 3], "{torn:?}");
+            let text = read(&*storage, NOTES_FILE).unwrap().unwrap();
+            assert!(kept(&text).iter().all(|kept| kept.note.is_some()));
+        }
     }
 
     #[test]
