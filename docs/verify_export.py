@@ -2,7 +2,7 @@
 """Checks an export of the audit log: verify_export.py EXPORT KEY
 
 EXPORT is the output of `rg-gateway audit export --with-proof`, KEY the output of `rg-gateway audit key`, obtained
-from somebody you trust. Needs nothing but Python: SHA-256 from its library, Ed25519 (RFC 8032) below.
+from somebody you trust. Needs nothing but Python: BLAKE2b and SHA-256 from its library, Ed25519 (RFC 8032) below.
 """
 import base64, hashlib, json, sys
 
@@ -63,9 +63,24 @@ def open_checkpoint(note, vkey):
     raise AssertionError("the checkpoint is not signed with this key")
 
 
-def root_from(event, index, size, path):
+def blake2b(purpose, data):
+    return hashlib.blake2b(data, digest_size=32, person=purpose).digest()
+
+
+def digest(entry):
+    """What stands for an event: a hash over its public part and the commitment to its personal part."""
+    line, at = entry["event"].encode(), entry["personal_from"]
+    if "commitment" in entry:
+        commitment = base64.b64decode(entry["commitment"])  # the personal part was erased
+    else:
+        commitment = blake2b(b"rg-audit persona", base64.b64decode(entry["salt"]) + line[at:])
+    assert len(commitment) == 32, "a commitment has 32 bytes"
+    return blake2b(b"rg-audit event 1", commitment + line[:at])
+
+
+def root_from(digest, index, size, path):
     """The root an inclusion proof leads to (RFC 9162, 2.1.3.2)."""
-    node, last = hashlib.sha256(b"\0" + event).digest(), size - 1
+    node, last = hashlib.sha256(b"\0" + digest).digest(), size - 1
     for sibling in path:
         assert last > 0, "the proof is too long"
         if index & 1 or index == last:
@@ -82,14 +97,14 @@ def root_from(event, index, size, path):
 def main(export, key):
     lines = open(export, encoding="utf-8")
     head = json.loads(next(lines))
-    assert head["format"] == "rg-audit-export/v1", "another format"
+    assert head["format"] == "rg-audit-export/v2", "another format"
     size, root = open_checkpoint(head["checkpoint"], open(key).read())
     count = 0
     for count, line in enumerate(lines, 1):
         entry = json.loads(line)
         index, path = entry["sequence"] - 1, [base64.b64decode(hash) for hash in entry["inclusion"]]
         assert 0 <= index < size, f"line {count + 1}: outside of what was signed"
-        found = root_from(entry["event"].encode(), index, size, path)
+        found = root_from(digest(entry), index, size, path)
         assert found == root, f"line {count + 1}: event {index + 1} is not part of the signed log"
     print(f"{count} events are part of the log of {size} events that was signed")
 

@@ -6,13 +6,14 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Log, Search};
+use crate::audit::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Extent, Log, Search};
 use crate::notes;
 
 /// Who wants events erased, and why; both are recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) search: Search,
+    pub(crate) extent: Extent,
     pub(crate) actor: &'static str,
     /// Such as the number of the request for erasure; not the person's data.
     pub(crate) reason: String,
@@ -25,7 +26,7 @@ pub(crate) struct Request {
 pub(crate) struct Summary {
     /// Events that fit.
     pub(crate) found: u64,
-    /// Events whose payload is gone.
+    /// Events that are gone, or whose personal part is.
     pub(crate) erased: u64,
     /// Segments that were rewritten.
     pub(crate) segments: u64,
@@ -41,8 +42,8 @@ pub(crate) struct Summary {
 pub(crate) async fn erase(log: &Log, request: Request) -> Result<Summary, EraseError> {
     let end = log.seal()?;
     log.synced(end).await?;
-    let (planner, search) = (log.clone(), request.search.clone());
-    let plan = blocking(move || planner.plan_erasure(&search)).await?;
+    let (planner, search, extent) = (log.clone(), request.search.clone(), request.extent);
+    let plan = blocking(move || planner.plan_erasure(&search, extent)).await?;
     let mut summary = Summary {
         found: plan.events,
         ..Summary::default()
@@ -64,8 +65,12 @@ pub(crate) async fn erase(log: &Log, request: Request) -> Result<Summary, EraseE
     summary.erased = done.events;
     summary.segments = done.segments;
     summary.torn_files = done.torn_files;
-    let details =
-        json!({"reason": request.reason, "events": done.events, "segments": done.segments});
+    let details = json!({
+        "reason": request.reason,
+        "extent": extent,
+        "events": done.events,
+        "segments": done.segments,
+    });
     log.append(&notes::erasure(ERASURE_DONE, request.actor, details))?;
     Ok(summary)
 }

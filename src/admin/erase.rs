@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{SearchParameters, json, problem, search_of};
 use crate::app::App;
-use crate::audit::EraseError;
+use crate::audit::{EraseError, Extent};
 use crate::erasure::{self, Request};
 
 /// Longest reason that is recorded, in bytes.
@@ -25,6 +25,9 @@ pub(super) struct ErasureParameters {
     events: SearchParameters,
     /// Recorded; such as the number of the request for erasure.
     reason: String,
+    /// `whole`, or `personal` for what in the events may tell of a person.
+    #[serde(default)]
+    extent: Extent,
     /// Only count.
     #[serde(default)]
     dry_run: bool,
@@ -49,6 +52,7 @@ pub(super) async fn erase(
     }
     let request = Request {
         search,
+        extent: parameters.extent,
         actor: "admin API",
         reason,
         dry_run: parameters.dry_run,

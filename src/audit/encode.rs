@@ -14,12 +14,16 @@ use uuid::Uuid;
 
 type Encoded = Result<(), serde_json::Error>;
 
-/// Appends an event as one JSON object on one line.
+/// Appends an event as one JSON object on one line. Answers where its personal part begins.
 ///
 /// # Errors
 ///
 /// When `details` holds what JSON cannot say.
-pub(crate) fn encode(event: &AuditEvent<'_>, out: &mut Vec<u8>) -> Encoded {
+pub(crate) fn encode(
+    event: &AuditEvent<'_>,
+    out: &mut Vec<u8>,
+) -> Result<usize, serde_json::Error> {
+    let begin = out.len();
     number(out, "{\"schema_version\":", u64::from(event.schema_version));
     let mut id = Uuid::encode_buffer();
     plain(
@@ -31,14 +35,11 @@ pub(crate) fn encode(event: &AuditEvent<'_>, out: &mut Vec<u8>) -> Encoded {
     out.extend_from_slice(&timestamp::text(event.timestamp));
     plain(out, "\",\"event_type\":\"", event.event_type.as_str());
     plain(out, ",\"severity\":\"", event.severity.as_str());
-    source(out, event.source_ip)?;
-    text(out, ",\"user_agent\":\"", &event.user_agent)?;
     nullable(
         out,
         ",\"organization_id\":",
         event.organization_id.as_deref(),
     )?;
-    nullable(out, ",\"api_key_id\":", event.api_key_id.as_deref())?;
     text(out, ",\"endpoint\":\"", &event.endpoint)?;
     text(out, ",\"method\":\"", &event.method)?;
     number(out, ",\"status_code\":", u64::from(event.status_code));
@@ -48,16 +49,12 @@ pub(crate) fn encode(event: &AuditEvent<'_>, out: &mut Vec<u8>) -> Encoded {
         Some(accessed) => data_accessed(out, accessed)?,
         None => out.extend_from_slice(b",\"data_accessed\":null"),
     }
-    nullable(out, ",\"error_details\":", event.error_details.as_deref())?;
     list(out, ",\"compliance_tags\":", &event.compliance_tags)?;
-    out.extend_from_slice(b",\"geographic_location\":");
-    match &event.geographic_location {
-        Some(location) => serde_json::to_writer(&mut *out, location)?,
-        None => out.extend_from_slice(b"null"),
-    }
     ours(event, out)?;
+    let personal_from = out.len() - begin;
+    personal(event, out)?;
     out.push(b'}');
-    Ok(())
+    Ok(personal_from)
 }
 
 /// The fields beside the specification's, left out when absent.
@@ -82,6 +79,20 @@ fn ours(event: &AuditEvent<'_>, out: &mut Vec<u8>) -> Encoded {
     present(out, ",\"trace_id\":\"", event.trace_id.as_deref())?;
     if let Some(inspection) = event.inspection {
         plain(out, ",\"inspection\":\"", inspection.as_str());
+    }
+    Ok(())
+}
+
+/// What may tell of a person.
+fn personal(event: &AuditEvent<'_>, out: &mut Vec<u8>) -> Encoded {
+    source(out, event.source_ip)?;
+    text(out, ",\"user_agent\":\"", &event.user_agent)?;
+    nullable(out, ",\"api_key_id\":", event.api_key_id.as_deref())?;
+    nullable(out, ",\"error_details\":", event.error_details.as_deref())?;
+    out.extend_from_slice(b",\"geographic_location\":");
+    match &event.geographic_location {
+        Some(location) => serde_json::to_writer(&mut *out, location)?,
+        None => out.extend_from_slice(b"null"),
     }
     if !event.indicators.is_empty() {
         out.extend_from_slice(b",\"indicators\":");
@@ -391,8 +402,10 @@ mod tests {
                 )
             };
             let mut out = Vec::new();
-            encode(&event, &mut out).unwrap();
-            prop_assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&event).unwrap());
+            let personal_from = encode(&event, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            prop_assert!(text[personal_from..].starts_with(",\"source_ip\":\""));
+            prop_assert_eq!(text, serde_json::to_string(&event).unwrap());
         }
 
         #[test]

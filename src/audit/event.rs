@@ -1,7 +1,8 @@
 //! The audit event: what the gateway writes down about one request, decision or change.
 //!
-//! The first block of fields is the specification's `AuditEvent`, names unchanged and always present
-//! in the JSON (absent values are `null`). The second block is ours and is left out when absent.
+//! The first block of fields is of the specification's `AuditEvent`, names unchanged and always present
+//! in the JSON (absent values are `null`). The second block is ours and is left out when absent. From
+//! `source_ip` on follows what may tell of a person: it can be [erased](super::Log::carry_out) without the rest.
 //! Strings are borrowed where they can be, so that building an event on the request path allocates
 //! next to nothing. Serialised it is one JSON object on one line: control characters are escaped.
 //!
@@ -106,15 +107,8 @@ pub struct AuditEvent<'a> {
     pub event_type: EventType,
     /// How much it matters.
     pub severity: Severity,
-    /// The client's address, or `system`.
-    #[schemars(with = "String")]
-    pub source_ip: Source,
-    /// As sent, empty when absent.
-    pub user_agent: Cow<'a, str>,
     /// The caller's organization.
     pub organization_id: Option<Cow<'a, str>>,
-    /// The key's public id, never the key.
-    pub api_key_id: Option<Cow<'a, str>>,
     /// The canonical path.
     pub endpoint: Cow<'a, str>,
     /// HTTP method, `SYSTEM` for the gateway's own events.
@@ -129,12 +123,8 @@ pub struct AuditEvent<'a> {
     pub processing_time_ms: f64,
     /// Which data was touched.
     pub data_accessed: Option<DataAccessed<'a>>,
-    /// What went wrong.
-    pub error_details: Option<Cow<'a, str>>,
     /// Laws and concerns it falls under, such as `gdpr` or `data_access`.
     pub compliance_tags: Vec<Cow<'a, str>>,
-    /// Where the client's address is.
-    pub geographic_location: Option<GeographicLocation<'a>>,
 
     /// The id a refusal tells the client, for `explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,6 +164,18 @@ pub struct AuditEvent<'a> {
     /// How far the rules looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspection: Option<Inspection>,
+
+    /// The client's address, `system`, or `erased`; here the personal part begins.
+    #[schemars(with = "String")]
+    pub source_ip: Source,
+    /// As sent, empty when absent.
+    pub user_agent: Cow<'a, str>,
+    /// The key's public id, never the key.
+    pub api_key_id: Option<Cow<'a, str>>,
+    /// What went wrong.
+    pub error_details: Option<Cow<'a, str>>,
+    /// Where the client's address is.
+    pub geographic_location: Option<GeographicLocation<'a>>,
     /// What the rules found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indicators: Vec<IndicatorRecord<'a>>,

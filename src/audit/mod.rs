@@ -32,7 +32,7 @@ pub use event::{
 };
 pub use event_id::EventIds;
 pub use log::{
-    AppendError, Durability, ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan,
+    AppendError, Durability, ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan, Extent,
     Followed, FollowedEvent, Follower, Log, LogOptions, LogStats, Lost, OpenError, Position,
     Recovery, WhenFull,
 };

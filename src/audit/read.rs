@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::log::FormatError;
-use super::log::format::{HEADER_BYTES, Kind};
+use super::log::format::HEADER_BYTES;
 use super::log::frames::{Frames, Step};
 use super::log::segments::{Segment, segments};
 use super::log::storage::{Directory, Storage, read_whole};
@@ -92,7 +92,7 @@ impl ReadAll {
                 }
                 open.at = offset + frame.size();
                 self.last = frame.sequence;
-                let event = raw_event(&frame).filter(|_| frame.kind == Kind::Event);
+                let event = raw_event(&frame).filter(|_| frame.kind.is_event());
                 Some(event.map(Ok))
             }
             Step::Damage {

@@ -18,14 +18,14 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::event::{EventType, Severity, Source};
-use super::log::Position;
-use super::log::format::{Frame, HEADER_BYTES, Kind};
+use super::log::format::{Frame, HEADER_BYTES};
 use super::log::frames::{Frames, Step};
 use super::log::segments::{index_name, segment_name, segments};
 use super::log::storage::{Directory, Storage, StorageFile, read_whole};
 use super::log::summary::{
     Block, Blocks, Field, address_fingerprint, decode_index, fingerprint, status_bit,
 };
+use super::log::{Parts, Position};
 use super::view::{EventView, Text};
 
 /// Most events of one page.
@@ -134,9 +134,9 @@ pub enum SearchError {
 pub struct Page {
     /// As they are stored.
     pub events: Vec<Box<RawValue>>,
-    /// Their places in the log.
+    /// Their places in the log, and their parts.
     #[serde(skip)]
-    pub positions: Vec<Position>,
+    pub places: Vec<(Position, Parts)>,
     /// Where the next page begins; absent when there is none.
     pub next_cursor: Option<String>,
 }
@@ -144,10 +144,13 @@ pub struct Page {
 impl Page {
     /// Its newest event.
     pub fn into_first(self) -> Option<RawEvent> {
-        let (event, position) = (self.events.into_iter().next(), self.positions.first());
-        event
-            .zip(position.copied())
-            .map(|(json, position)| RawEvent { position, json })
+        let (position, parts) = *self.places.first()?;
+        let json = self.events.into_iter().next()?;
+        Some(RawEvent {
+            position,
+            parts,
+            json,
+        })
     }
 }
 
@@ -156,6 +159,8 @@ impl Page {
 pub struct RawEvent {
     /// Its place in the log.
     pub position: Position,
+    /// Its public and its personal part.
+    pub parts: Parts,
     /// As it is stored.
     pub json: Box<RawValue>,
 }
@@ -235,7 +240,7 @@ pub(crate) fn search_segments(
                 before = frame.sequence;
                 if let Some(event) = wanted.take(&frame) {
                     page.events.push(event);
-                    page.positions.push(Position(frame.sequence));
+                    page.places.push((Position(frame.sequence), frame.parts()));
                 }
                 if page.events.len() == wanted.limit {
                     page.next_cursor = Some(before.to_string());
@@ -285,6 +290,7 @@ pub(crate) fn tail_segments(
 pub(crate) fn raw_event(frame: &Frame<'_>) -> Option<RawEvent> {
     Some(RawEvent {
         position: Position(frame.sequence),
+        parts: frame.parts(),
         json: raw(frame)?,
     })
 }
@@ -298,7 +304,7 @@ fn raw(frame: &Frame<'_>) -> Option<Box<RawValue>> {
 fn events(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Frame<'_>> {
     let frames: Vec<Frame<'_>> = Frames::new(bytes, 0)
         .filter_map(|step| match step {
-            Step::Frame { frame, .. } if frame.kind == Kind::Event => Some(frame),
+            Step::Frame { frame, .. } if frame.kind.is_event() => Some(frame),
             _ => None,
         })
         .collect();

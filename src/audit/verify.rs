@@ -14,9 +14,9 @@ use super::log::format::{Frame, HEADER_BYTES, Kind};
 use super::log::frames::{Frames, Step};
 use super::log::segments::{Segment, checkpoint, segments};
 use super::log::storage::{Directory, Storage, read_whole};
-use super::proof::TreeHead;
 use super::proof::check::{Place, SignedCheck, Trust};
 use super::proof::erasures::Erasures;
+use super::proof::{Hash, TreeHead};
 
 /// What is wrong at a bad place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,6 +100,8 @@ pub struct Verification {
     pub events: u64,
     /// Events whose payload was erased, as a record tells.
     pub erased: u64,
+    /// Events whose personal part was erased; they count among the events.
+    pub redacted: u64,
     /// The oldest of them; what was before was dropped, or there was nothing.
     pub first_sequence: u64,
     /// The newest of them.
@@ -292,6 +294,7 @@ impl Check<'_> {
     fn place(&mut self, segment: u64, offset: usize, frame: &Frame<'_>, after_damage: bool) {
         let next = self.next();
         let sequence = frame.sequence;
+        let digest = frame.digest();
         if sequence < next && self.last.is_some() {
             return self.bad(segment, offset, sequence, BadReason::Order);
         }
@@ -300,20 +303,22 @@ impl Check<'_> {
                 self.bad(segment, offset, next, BadReason::Gap);
             }
         } else if let Some((_, chain)) = self.last
-            && chain.after(sequence, frame.kind, &frame.leaf()) != frame.chain
+            && chain.after(sequence, frame.kind, &digest) != frame.chain
         {
             self.bad(segment, offset, sequence, BadReason::Chain);
         }
         self.last = Some((sequence, frame.chain));
-        self.seen.events += u64::from(frame.kind == Kind::Event);
+        self.seen.events += u64::from(frame.kind.is_event());
         let place = Place {
             segment,
             offset,
             sequence,
         };
-        self.signed.event(place, || frame.tree_leaf(), frame.chain);
+        self.signed
+            .event(place, || Hash::of_leaf(&digest.0), frame.chain);
         self.erasures.take(place, frame);
         self.seen.erased += u64::from(frame.kind == Kind::Erased);
+        self.seen.redacted += u64::from(frame.kind == Kind::Redacted);
         self.take_findings();
         if let Some((vouched, chain)) = self.anchor
             && vouched == sequence

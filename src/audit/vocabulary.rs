@@ -124,6 +124,8 @@ pub enum Source {
     Address(IpAddr),
     /// The gateway itself or its operator.
     System,
+    /// The address was erased.
+    Erased,
 }
 
 impl fmt::Display for Source {
@@ -131,6 +133,7 @@ impl fmt::Display for Source {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::System => f.write_str("system"),
+            Self::Erased => f.write_str("erased"),
         }
     }
 }
@@ -140,6 +143,7 @@ impl Serialize for Source {
         match self {
             Self::Address(address) => address.serialize(serializer),
             Self::System => serializer.serialize_str("system"),
+            Self::Erased => serializer.serialize_str("erased"),
         }
     }
 }
@@ -147,8 +151,10 @@ impl Serialize for Source {
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text == "system" {
-            return Ok(Self::System);
+        match text.as_str() {
+            "system" => return Ok(Self::System),
+            "erased" => return Ok(Self::Erased),
+            _ => {}
         }
         text.parse().map(Self::Address).map_err(D::Error::custom)
     }

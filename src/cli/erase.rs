@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CliError, Outcome};
 use crate::admin::{SearchParameters, search_of};
-use crate::audit::{EraseError, Log, LogOptions, OpenError, SIGNING_KEY_FILE};
+use crate::audit::{EraseError, Extent, Log, LogOptions, OpenError, SIGNING_KEY_FILE};
 use crate::erasure::{self, Request};
 
 /// What `audit erase` is told.
@@ -16,6 +16,9 @@ pub(super) struct EraseArguments {
     /// Recorded in the log; such as the number of the request for erasure.
     #[arg(long)]
     reason: String,
+    /// Erase the events, or only what in them may tell of a person.
+    #[arg(long, value_enum, default_value_t)]
+    extent: Extent,
     /// Only count the events.
     #[arg(long)]
     dry_run: bool,
@@ -50,6 +53,7 @@ impl EraseArguments {
         })?;
         let request = Request {
             search,
+            extent: self.extent,
             actor: "command line",
             reason: self.reason.clone(),
             dry_run: self.dry_run,

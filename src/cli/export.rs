@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::{CliError, Outcome};
 use crate::admin::{SearchParameters, search_of};
-use crate::audit::proof::prove::{Dir, Prover};
+use crate::audit::proof::prove::{Dir, Prover, SealedParts};
 use crate::audit::{Matcher, RawEvent, read_all};
 
 /// What an export with proof says it is.
-const FORMAT: &str = "rg-audit-export/v1";
+const FORMAT: &str = "rg-audit-export/v2";
 /// The columns of CSV; the stored line follows as the last.
 const COLUMNS: [&str; 15] = [
     "event_id",
@@ -41,6 +41,16 @@ enum Format {
     Jsonl,
     /// A table of the main fields, and the stored line.
     Csv,
+}
+
+/// One event with its proof.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    sequence: u64,
+    event: &'a str,
+    #[serde(flatten)]
+    parts: SealedParts,
+    inclusion: Vec<String>,
 }
 
 /// What `audit export` is told.
@@ -126,8 +136,17 @@ impl ExportArguments {
         if let Some(prover) = prover {
             let sequence = event.position.0;
             let inclusion = prover.inclusion(sequence).map_err(CliError::runtime)?;
-            let line = json!({"sequence": sequence, "event": json, "inclusion": inclusion});
-            writeln!(out, "{line}")?;
+            let line = Line {
+                sequence,
+                event: json,
+                parts: SealedParts::of(&event.parts),
+                inclusion,
+            };
+            writeln!(
+                out,
+                "{}",
+                serde_json::to_string(&line).map_err(CliError::runtime)?
+            )?;
             return Ok(());
         }
         match self.format {

@@ -66,9 +66,7 @@ impl VerifyArguments {
                 let at = head.unix_micros.map(signed_at).unwrap_or_default();
                 let (sequence, size) = (proof.sequence, head.size);
                 writeln!(out, "event {sequence} of {size}, signed{at}")?;
-                if let Some(event) = &proof.event {
-                    writeln!(out, "{event}")?;
-                }
+                writeln!(out, "{}", proof.event)?;
                 Ok(Outcome::Done)
             }
             Err(wrong) => {
@@ -108,10 +106,11 @@ pub(super) fn print_proof(
 fn report(verification: &Verification, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "{} events in {} segments, {} erased, {} to {}, {} bytes after the last",
+        "{} events in {} segments, {} erased, {} in part, {} to {}, {} bytes after the last",
         verification.events,
         verification.segments,
         verification.erased,
+        verification.redacted,
         verification.first_sequence,
         verification.last_sequence,
         verification.tail_bytes,

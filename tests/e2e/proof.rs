@@ -105,8 +105,20 @@ async fn an_export_is_checked_by_somebody_who_has_only_python_and_the_key() {
         gateway.get(&format!("/v1/graphs/{n}")).await;
     }
     let last = gateway.get("/v1/graphs").await;
+    let event = gateway.audit_of(&last).await;
+    let erasure = json!({
+        "events": {"request_id": event["request_id"]}, "extent": "personal", "reason": "request 18",
+    });
+    let erased = gateway.admin_post("/audit/erase", &erasure).await;
+    assert_eq!(erased.json()["erased"], 1, "{erased:?}");
+    let left = gateway.audit_of(&last).await;
+    assert_eq!(
+        (&left["source_ip"], &left["api_key_id"]),
+        (&json!("erased"), &json!(null))
+    );
+    assert_eq!(left["endpoint"], event["endpoint"]);
     // Once this one is signed, all are.
-    proof_of(&gateway, &gateway.audit_of(&last).await, "").await;
+    proof_of(&gateway, &left, "").await;
     let export = |more: &[&str]| {
         let command = ["audit", "export", "--data-dir", "data"];
         gateway.command(&[&command[..], more].concat())
@@ -117,6 +129,11 @@ async fn an_export_is_checked_by_somebody_who_has_only_python_and_the_key() {
         proved.stdout.lines().count(),
         1 + 22,
         "the head, and acme's events with the one of its key"
+    );
+    assert_eq!(
+        proved.stdout.matches("\"commitment\":").count(),
+        1,
+        "the one erased in part"
     );
     gateway.write("export.jsonl", &proved.stdout);
     let key = gateway.admin(Method::GET, "/audit/key").await;

@@ -1,7 +1,7 @@
-//! Erasing events for good, so that the history and the proofs of all others stay valid.
+//! Erasing events for good, or the personal part of them, so that the history and all other proofs stay valid.
 //!
-//! An erased event's frame keeps its sequence, its chain and its two hashes; its payload is gone. Only sealed segments
-//! are rewritten: under another name, synced, then put in the old one's place. A crash leaves one or the other.
+//! An erased event's frame keeps its sequence, its chain and its digest; its payload is gone. A redacted one keeps its
+//! public part and the commitment to its personal part, whose salt is gone with it. Only sealed segments are rewritten: under another name, synced, then put in the old one's place. A crash leaves one or the other.
 //!
 //! First the erasure is planned and recorded, with every sequence it takes, then it is carried out: so `verify` can
 //! tell an erasure that was asked for from one that was not. Begun again after a crash, it takes what is left.
@@ -11,6 +11,7 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::format::{Frame, HEADER_BYTES, Kind};
@@ -32,6 +33,17 @@ const RECORD: &[u8] = br#""endpoint":"audit.erasure."#;
 /// Runs of sequences one record names, so that it fits a frame.
 const RUNS_MAX: usize = 4_000;
 
+/// How much of an event is erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What may tell of a person: everything from `source_ip` on.
+    Personal,
+}
+
 /// Why events could not be erased.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
@@ -49,6 +61,8 @@ pub enum EraseError {
 /// The events an erasure will take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErasurePlan {
+    /// How much of each.
+    pub extent: Extent,
     /// How many.
     pub events: u64,
     /// Their sequences, as runs from first to last.
@@ -73,15 +87,16 @@ impl ErasurePlan {
     /// What the records say, one value each.
     pub fn records(&self) -> Vec<Value> {
         let runs = self.runs.chunks(RUNS_MAX);
-        runs.map(|runs| json!({"events": self.events, "sequences": runs}))
-            .collect()
+        let record =
+            |runs| json!({"events": self.events, "extent": self.extent, "sequences": runs});
+        runs.map(record).collect()
     }
 }
 
 /// What an erasure did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erasure {
-    /// Frames whose payload is gone.
+    /// Frames whose payload is gone, or the personal part of it.
     pub events: u64,
     /// Segments that were rewritten.
     pub segments: u64,
@@ -102,9 +117,13 @@ fn is_narrow(search: &Search) -> bool {
 }
 
 /// Whether an event is one to erase.
-fn is_wanted(matcher: &Matcher<'_>, frame: &Frame<'_>) -> bool {
+fn is_wanted(matcher: &Matcher<'_>, extent: Extent, frame: &Frame<'_>) -> bool {
     let text = std::str::from_utf8(frame.payload);
-    frame.kind == Kind::Event
+    let holds_it = match extent {
+        Extent::Whole => frame.kind.is_event(),
+        Extent::Personal => frame.kind == Kind::Event,
+    };
+    holds_it
         && text.is_ok_and(|json| matcher.matches(json))
         && memmem::find(frame.payload, RECORD).is_none()
 }
@@ -125,7 +144,7 @@ impl Log {
     /// # Errors
     ///
     /// When the search is too broad, or the disk cannot be read.
-    pub fn plan_erasure(&self, search: &Search) -> Result<ErasurePlan, EraseError> {
+    pub fn plan_erasure(&self, search: &Search, extent: Extent) -> Result<ErasurePlan, EraseError> {
         if !is_narrow(search) {
             return Err(EraseError::TooBroad);
         }
@@ -133,6 +152,7 @@ impl Log {
         let (segments, through) = shared.lock().writer.erasable();
         let matcher = Matcher::of(search);
         let mut plan = ErasurePlan {
+            extent,
             through,
             ..ErasurePlan::default()
         };
@@ -144,7 +164,7 @@ impl Log {
                 let Step::Frame { frame, .. } = step else {
                     continue;
                 };
-                if frame.sequence < end && is_wanted(&matcher, &frame) {
+                if frame.sequence < end && is_wanted(&matcher, extent, &frame) {
                     plan.take(ordinal, frame.sequence);
                 }
             }
@@ -165,7 +185,7 @@ impl Log {
         let matcher = Matcher::of(search);
         let mut done = Erasure::default();
         for ordinal in &plan.ordinals {
-            let erased = self.rewrite(*ordinal, plan.through, &matcher)?;
+            let erased = self.rewrite(*ordinal, plan, &matcher)?;
             done.events += erased;
             done.segments += u64::from(erased > 0);
         }
@@ -177,12 +197,12 @@ impl Log {
     }
 
     /// Puts a segment without the wanted events in the place of the one with them.
-    fn rewrite(&self, ordinal: u64, through: u64, matcher: &Matcher<'_>) -> io::Result<u64> {
+    fn rewrite(&self, ordinal: u64, plan: &ErasurePlan, matcher: &Matcher<'_>) -> io::Result<u64> {
         let shared = &self.owner.shared;
         let Some(bytes) = read_if_there(&*shared.storage, ordinal)? else {
             return Ok(0);
         };
-        let (rewritten, erased) = without(&bytes, through, matcher);
+        let (rewritten, erased) = without(&bytes, plan, matcher);
         if erased == 0 {
             return Ok(0);
         }
@@ -207,24 +227,16 @@ fn read_if_there(storage: &dyn Storage, ordinal: u64) -> io::Result<Option<Vec<u
 }
 
 /// A segment's bytes with the wanted events erased, and how many there were. What is damaged stays as it is.
-fn without(bytes: &[u8], through: u64, matcher: &Matcher<'_>) -> (Vec<u8>, u64) {
+fn without(bytes: &[u8], plan: &ErasurePlan, matcher: &Matcher<'_>) -> (Vec<u8>, u64) {
     let mut out = bytes.get(..HEADER_BYTES).unwrap_or(bytes).to_vec();
     let mut erased = 0;
     for step in Frames::new(bytes, HEADER_BYTES) {
         let (offset, length) = match step {
             Step::Damage { offset, bytes, .. } => (offset, bytes),
             Step::Frame { frame, .. }
-                if frame.sequence <= through && is_wanted(matcher, &frame) =>
+                if frame.sequence <= plan.through && is_wanted(matcher, plan.extent, &frame) =>
             {
-                let hashes = frame.hashes();
-                let kind = Kind::Erased;
-                let payload = &hashes;
-                Frame {
-                    kind,
-                    payload,
-                    ..frame
-                }
-                .encode(&mut out);
+                leave(&frame, plan.extent, &mut out);
                 erased += 1;
                 continue;
             }
@@ -233,6 +245,17 @@ fn without(bytes: &[u8], through: u64, matcher: &Matcher<'_>) -> (Vec<u8>, u64) 
         out.extend_from_slice(bytes.get(offset..offset + length).unwrap_or_default());
     }
     (out, erased)
+}
+
+/// Writes what stays of a frame; one without a personal part stays as it is.
+fn leave(frame: &Frame<'_>, extent: Extent, out: &mut Vec<u8>) {
+    match extent {
+        Extent::Whole => frame.erased(&frame.digest()).encode(out),
+        Extent::Personal => match frame.parts().redacted(frame.payload) {
+            Some((payload, parts)) => frame.redacted(&payload, &parts).encode(out),
+            None => frame.encode(out),
+        },
+    }
 }
 
 impl Writer {

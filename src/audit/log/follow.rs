@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::format::{Frame, HEADER_BYTES, Kind, PAYLOAD_BYTES_MAX};
+use super::format::{Frame, HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use super::frames::{Frames, Step, frame_bytes};
 use super::segments::segment_name;
 use super::storage::{Storage, StorageFile};
@@ -210,7 +210,7 @@ impl Follower {
         }
         self.lose_through(frame.sequence - 1, found);
         self.next = frame.sequence + 1;
-        if frame.kind != Kind::Event {
+        if !frame.kind.is_event() {
             return true;
         }
         room.events -= 1;

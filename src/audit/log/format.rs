@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::digest::{Digest, Parts, Seal};
 use crate::audit::proof::Hash;
 
 /// Names of the parts of a frame or header that can be wrong.
@@ -28,25 +29,24 @@ pub enum FormatError {
 }
 
 /// Version of the format written here.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+pub(crate) const FORMAT_VERSION: u16 = 2;
 /// Size of a segment's header, in bytes.
 pub(crate) const HEADER_BYTES: usize = 96;
 /// Size of what precedes a frame's payload, in bytes.
-pub(crate) const FRAME_HEADER_BYTES: usize = 52;
+pub(crate) const FRAME_HEADER_BYTES: usize = 88;
 /// Largest payload of a frame, in bytes.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// Size of what an erased event leaves, in bytes.
-pub(crate) const ERASED_BYTES: usize = 64;
+pub(crate) const ERASED_BYTES: usize = 32;
 /// Size of one of the two slots of the checkpoint file, in bytes.
 pub(crate) const CHECKPOINT_BYTES: usize = 256;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"rg-audit";
 const CHECKPOINT_MAGIC: [u8; 8] = *b"rg-check";
 /// Keys that keep hashes of one purpose apart from those of another.
-const LEAF_KEY: [u8; 32] = *b"rg-gateway audit log: leaf    v1";
 /// Kind and sequence follow it in the key, so that what is hashed fills one block of BLAKE3.
-const CHAIN_KEY: [u8; 20] = *b"rg-audit: chain   v1";
-const GENESIS_KEY: [u8; 32] = *b"rg-gateway audit log: genesis v1";
+const CHAIN_KEY: [u8; 20] = *b"rg-audit: chain   v2";
+const GENESIS_KEY: [u8; 32] = *b"rg-gateway audit log: genesis v2";
 
 /// Identity of one log: random, the same in all of its files.
 pub(crate) type LogId = [u8; 16];
@@ -62,7 +62,7 @@ impl Chain {
     }
 
     /// The chain after one more frame.
-    pub(crate) fn after(&self, sequence: u64, kind: Kind, leaf: &Leaf) -> Self {
+    pub(crate) fn after(&self, sequence: u64, kind: Kind, digest: &Digest) -> Self {
         let mut key = [0_u8; 32];
         let (purpose, rest) = key.split_at_mut(CHAIN_KEY.len());
         let (meaning, place) = rest.split_at_mut(4);
@@ -72,7 +72,7 @@ impl Chain {
         let mut input = [0_u8; 64];
         let (before, content) = input.split_at_mut(32);
         before.copy_from_slice(&self.0);
-        content.copy_from_slice(&leaf.0);
+        content.copy_from_slice(&digest.0);
         Self(*blake3::keyed_hash(&key, &input).as_bytes())
     }
 }
@@ -89,17 +89,6 @@ impl fmt::Debug for Chain {
     }
 }
 
-/// The hash of one payload. The chain holds leaves, not payloads, so that an erased payload can
-/// leave its leaf behind and the chain still verifies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Leaf(pub(crate) [u8; 32]);
-
-impl Leaf {
-    pub(crate) fn of(payload: &[u8]) -> Self {
-        Self(*blake3::keyed_hash(&LEAF_KEY, payload).as_bytes())
-    }
-}
-
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -107,8 +96,10 @@ pub(crate) enum Kind {
     Event,
     /// Reserved: a signed checkpoint. Chained, not an event.
     Checkpoint,
-    /// What an erased event leaves: its two hashes. Chained as the event it was.
+    /// What an erased event leaves: its digest. Chained as the event it was.
     Erased,
+    /// An event without its personal part. Chained as the event it was.
+    Redacted,
 }
 
 impl Kind {
@@ -117,19 +108,25 @@ impl Kind {
             Self::Event => [1, 0, 0, 0],
             Self::Checkpoint => [2, 0, 0, 0],
             Self::Erased => [3, 0, 0, 0],
+            Self::Redacted => [4, 0, 0, 0],
         }
+    }
+
+    /// Whether the payload is an event that can be read.
+    pub(crate) fn is_event(self) -> bool {
+        matches!(self, Self::Event | Self::Redacted)
     }
 
     /// The kind the chain remembers: erasing an event does not change history.
     fn chained(self) -> Self {
         match self {
-            Self::Erased => Self::Event,
+            Self::Erased | Self::Redacted => Self::Event,
             other => other,
         }
     }
 
     fn parse(bytes: [u8; 4]) -> Option<Self> {
-        [Self::Event, Self::Checkpoint, Self::Erased]
+        [Self::Event, Self::Checkpoint, Self::Erased, Self::Redacted]
             .into_iter()
             .find(|kind| kind.bytes() == bytes)
     }
@@ -215,6 +212,10 @@ pub(crate) struct Frame<'a> {
     pub(crate) kind: Kind,
     /// What the frame says the chain after it is.
     pub(crate) chain: Chain,
+    /// Where the personal part of the payload begins, in bytes.
+    pub(crate) personal_from: u32,
+    /// The salt of the personal part; of a redacted event, the commitment that is left of it.
+    pub(crate) seal: [u8; 32],
     pub(crate) payload: &'a [u8],
 }
 
@@ -232,6 +233,8 @@ impl<'a> Frame<'a> {
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.kind.bytes());
         out.extend_from_slice(&self.chain.0);
+        out.extend_from_slice(&self.personal_from.to_le_bytes());
+        out.extend_from_slice(&self.seal);
         out.extend_from_slice(self.payload);
         let checked = out.get(checked_at..).unwrap_or_default();
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&length), checked);
@@ -249,6 +252,8 @@ impl<'a> Frame<'a> {
         let sequence = u64::from_le_bytes(fields.take()?);
         let kind = Kind::parse(fields.take()?).ok_or(FormatError::Shape)?;
         let chain = Chain(fields.take()?);
+        let personal_from = u32::from_le_bytes(fields.take()?);
+        let seal = fields.take()?;
         let length = usize::try_from(u32::from_le_bytes(length_bytes)).unwrap_or(usize::MAX);
         if length > PAYLOAD_BYTES_MAX {
             return Err(FormatError::Shape);
@@ -264,6 +269,8 @@ impl<'a> Frame<'a> {
             sequence,
             kind,
             chain,
+            personal_from,
+            seal,
             payload,
         })
     }
@@ -273,37 +280,55 @@ impl<'a> Frame<'a> {
         FRAME_HEADER_BYTES + self.payload.len()
     }
 
-    /// The leaf the chain was extended by.
-    pub(crate) fn leaf(&self) -> Leaf {
-        match self.erased() {
-            Some((leaf, _)) => leaf,
-            None => Leaf::of(self.payload),
+    /// The parts of its payload.
+    pub(crate) fn parts(&self) -> Parts {
+        let seal = match self.kind {
+            Kind::Redacted => Seal::Commitment(self.seal),
+            _ => Seal::Salt(self.seal),
+        };
+        Parts {
+            personal_from: self.personal_from,
+            seal,
         }
     }
 
-    /// The leaf the Merkle tree was extended by.
+    /// What the chain and the tree were extended by.
+    pub(crate) fn digest(&self) -> Digest {
+        let left = <[u8; ERASED_BYTES]>::try_from(self.payload).ok();
+        match left.filter(|_| self.kind == Kind::Erased) {
+            Some(digest) => Digest(digest),
+            None => self.parts().digest(self.payload),
+        }
+    }
+
+    /// Its leaf of the Merkle tree.
     pub(crate) fn tree_leaf(&self) -> Hash {
-        match self.erased() {
-            Some((_, leaf)) => leaf,
-            None => Hash::of_leaf(self.payload),
+        Hash::of_leaf(&self.digest().0)
+    }
+
+    /// The frame in its place when the event is erased; its payload is the event's digest.
+    pub(crate) fn erased<'d>(&self, digest: &'d Digest) -> Frame<'d> {
+        Frame {
+            sequence: self.sequence,
+            kind: Kind::Erased,
+            chain: self.chain,
+            personal_from: 0,
+            seal: [0; 32],
+            payload: &digest.0,
         }
     }
 
-    /// The hashes an erased event has left.
-    fn erased(&self) -> Option<(Leaf, Hash)> {
-        let payload = <[u8; ERASED_BYTES]>::try_from(self.payload).ok();
-        let payload = payload.filter(|_| self.kind == Kind::Erased)?;
-        let (leaf, tree_leaf) = payload.split_first_chunk::<32>()?;
-        Some((Leaf(*leaf), Hash(tree_leaf.try_into().ok()?)))
-    }
-
-    /// What takes the payload's place when the event is erased.
-    pub(crate) fn hashes(&self) -> [u8; ERASED_BYTES] {
-        let mut hashes = [0; ERASED_BYTES];
-        let (leaf, tree_leaf) = hashes.split_at_mut(32);
-        leaf.copy_from_slice(&self.leaf().0);
-        tree_leaf.copy_from_slice(&self.tree_leaf().0);
-        hashes
+    /// The frame in its place when the event's personal part is erased.
+    pub(crate) fn redacted<'p>(&self, payload: &'p [u8], parts: &Parts) -> Frame<'p> {
+        let (Seal::Commitment(seal) | Seal::Salt(seal)) = parts.seal;
+        Frame {
+            sequence: self.sequence,
+            kind: Kind::Redacted,
+            chain: self.chain,
+            personal_from: parts.personal_from,
+            seal,
+            payload,
+        }
     }
 }
 
@@ -353,16 +378,29 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
+    fn frame(payload: &[u8]) -> Frame<'_> {
+        let mut frame = Frame {
+            sequence: 9,
+            kind: Kind::Event,
+            chain: Chain::genesis(&[7; 16]),
+            personal_from: 4,
+            seal: [3; 32],
+            payload,
+        };
+        frame.chain = frame.chain.after(9, frame.kind, &frame.digest());
+        frame
+    }
+
     #[test]
-    fn the_chain_binds_what_went_before_the_place_the_kind_and_the_leaf() {
+    fn the_chain_binds_what_went_before_the_place_the_kind_and_the_event() {
         let start = Chain::genesis(&[7; 16]);
-        let leaf = Leaf::of(b"{}");
+        let (digest, other) = (Digest([1; 32]), Digest([2; 32]));
         let chains = [
-            start.after(1, Kind::Event, &leaf),
-            start.after(2, Kind::Event, &leaf),
-            start.after(1, Kind::Checkpoint, &leaf),
-            start.after(1, Kind::Event, &Leaf::of(b"{ }")),
-            Chain::genesis(&[8; 16]).after(1, Kind::Event, &leaf),
+            start.after(1, Kind::Event, &digest),
+            start.after(2, Kind::Event, &digest),
+            start.after(1, Kind::Checkpoint, &digest),
+            start.after(1, Kind::Event, &other),
+            Chain::genesis(&[8; 16]).after(1, Kind::Event, &digest),
         ];
         for (n, chain) in chains.iter().enumerate() {
             assert!(!chains[..n].contains(chain), "chain {n} is another's");
@@ -370,25 +408,25 @@ mod tests {
     }
 
     #[test]
-    fn an_erased_frame_keeps_chain_and_leaves() {
-        let chain = Chain::genesis(&[7; 16]);
-        let frame = Frame {
-            sequence: 9,
-            kind: Kind::Event,
-            chain: chain.after(9, Kind::Event, &Leaf::of(b"{}")),
-            payload: b"{}",
-        };
-        let hashes = frame.hashes();
-        let erased = Frame {
-            kind: Kind::Erased,
-            payload: &hashes,
-            ..frame
-        };
+    fn an_erased_or_redacted_frame_keeps_chain_and_leaf() {
+        let event = frame(b"{\"a\":1}");
+        let (payload, parts) = event.parts().redacted(event.payload).unwrap();
+        let redacted = event.redacted(&payload, &parts);
+        let digest = redacted.digest();
+        let erased = redacted.erased(&digest);
+        for left in [redacted, erased] {
+            assert_eq!(left.tree_leaf(), event.tree_leaf());
+            let chain = Chain::genesis(&[7; 16]).after(9, left.kind, &left.digest());
+            assert_eq!((chain, left.chain), (event.chain, event.chain));
+            let mut bytes = Vec::new();
+            left.encode(&mut bytes);
+            assert_eq!(Frame::decode(&bytes), Ok(left));
+        }
+        let digest = erased.digest();
         assert_eq!(
-            (erased.leaf(), erased.tree_leaf()),
-            (frame.leaf(), frame.tree_leaf())
+            erased.erased(&digest),
+            erased,
+            "erasing twice changes nothing"
         );
-        assert_eq!(chain.after(9, Kind::Erased, &erased.leaf()), frame.chain);
-        assert_eq!(erased.hashes(), hashes, "erasing twice changes nothing");
     }
 }

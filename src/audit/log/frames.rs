@@ -4,9 +4,9 @@ use memchr::memmem;
 
 use super::format::{FRAME_HEADER_BYTES, FormatError, Frame};
 
-/// The kind fields of an event and of an erased one. They hold zero bytes and JSON holds none, so that no payload,
-/// whatever a client sent, can be taken for a frame.
-const KINDS: [[u8; 4]; 2] = [[1, 0, 0, 0], [3, 0, 0, 0]];
+/// The kind fields of an event, an erased one and a redacted one. They hold zero bytes and JSON holds none, so that
+/// no payload, whatever a client sent, can be taken for a frame.
+const KINDS: [[u8; 4]; 3] = [[1, 0, 0, 0], [3, 0, 0, 0], [4, 0, 0, 0]];
 /// Where the kind field stands in a frame, in bytes.
 const KIND_AT: usize = 16;
 
@@ -100,6 +100,8 @@ mod tests {
                 sequence,
                 kind: Kind::Event,
                 chain: Chain([7; 32]),
+                personal_from: 1,
+                seal: [9; 32],
                 payload,
             }
             .encode(&mut out);

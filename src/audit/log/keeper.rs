@@ -79,9 +79,8 @@ impl Keeper {
             .synced
             .send_modify(|synced| synced.sequence = sequence);
         let failing = result.is_err();
-        if let Ok(frames) = result {
-            self.notary.absorb(&frames);
-            shared.lock().writer.reuse(frames);
+        if let Ok(events) = result {
+            self.notary.absorb(&events);
         }
         (closing, failing)
     }

@@ -40,6 +40,7 @@ const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SALTS: RefCell<Option<blake3::OutputReader>> = const { RefCell::new(None) };
 }
 
 /// A durable log of audit events; clones share it. The last one dropped closes it.
@@ -339,9 +340,11 @@ impl Shared {
 
     pub(super) fn append(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
         let mut buffer = BUFFER.take();
-        let written = serialise(event, &mut buffer);
-        let appended =
-            written.and_then(|()| self.append_entry(&Entry::new(&buffer, Traits::of(event))));
+        let appended = serialise(event, &mut buffer).and_then(|personal_from| {
+            let salt = salt()?;
+            let traits = Traits::of(event);
+            self.append_entry(&Entry::new(&buffer, personal_from, salt, traits))
+        });
         if buffer.capacity() <= BUFFER_BYTES_KEPT {
             BUFFER.set(buffer);
         }
@@ -370,17 +373,35 @@ impl Shared {
     }
 }
 
-/// Writes an event as one line of JSON, clipped if it would not fit.
-fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<(), AppendError> {
+/// Writes an event as one line of JSON, clipped if it would not fit. Answers where its personal part begins.
+fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<usize, AppendError> {
     let mut write = |event: &AuditEvent<'_>| {
         buffer.clear();
-        encode(event, buffer).map_err(|_| AppendError::Unserialisable)?;
-        Ok(buffer.len() <= PAYLOAD_BYTES_MAX)
+        let personal_from = encode(event, buffer).map_err(|_| AppendError::Unserialisable)?;
+        Ok((buffer.len() <= PAYLOAD_BYTES_MAX).then_some(personal_from))
     };
-    if write(event)? || write(&event.clipped())? {
-        return Ok(());
+    if let Some(personal_from) = write(event)? {
+        return Ok(personal_from);
     }
-    Err(AppendError::TooLarge)
+    write(&event.clipped())?.ok_or(AppendError::TooLarge)
+}
+
+/// Random bytes nobody can know again once the event's copy is gone: of a generator each thread seeds for itself.
+fn salt() -> Result<[u8; 32], AppendError> {
+    SALTS.with_borrow_mut(|salts| {
+        let salts = match salts {
+            Some(salts) => salts,
+            None => {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed)
+                    .map_err(|error| AppendError::Storage(Arc::new(io::Error::other(error))))?;
+                salts.insert(blake3::Hasher::new_keyed(&seed).finalize_xof())
+            }
+        };
+        let mut salt = [0; 32];
+        salts.fill(&mut salt);
+        Ok(salt)
+    })
 }
 
 /// What signs the log, with the key of its file.

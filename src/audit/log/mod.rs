@@ -37,22 +37,25 @@
 //! segment    = header frame*
 //! header     = magic[8] "rg-audit"  version u16  zero[6]  log id[16]  ordinal u64  first sequence u64
 //!              synced through u64  chain before the first frame[32]  zero[4]  crc32c u32          96 bytes
-//! frame      = length u32  crc32c u32  sequence u64  kind u32  chain[32]  payload[length]    52 + length bytes
+//! frame      = length u32  crc32c u32  sequence u64  kind u32  chain[32]  personal from u32  seal[32]
+//!              payload[length]                                                              88 + length bytes
 //! checkpoint = magic[8] "rg-check"  version u16  zero[6]  log id[16]  sequence u64  unix micros u64
 //!              chain[32]  zero to 252  crc32c u32                                                256 bytes
 //! ```
 //!
 //! A frame's checksum covers everything but itself. Its kind is 1 for an event (the payload is one JSON
-//! object on one line), 3 for an erased event (the payload is its leaf and its Merkle leaf, 64 bytes), which
-//! readers skip; 2 is reserved. Sequences begin at 1 and have no gaps.
+//! object on one line), 3 for an erased event (the payload is its digest, 32 bytes), which readers skip, 4 for an event
+//! whose personal part was erased; 2 is reserved. An event's seal is the salt of its personal part, a redacted one's
+//! the commitment. Sequences begin at 1 and have no gaps.
 //!
 //! ```text
-//! leaf    = BLAKE3 keyed "leaf"  (payload)
-//! chain n = BLAKE3 keyed "chain" ‖ kind ‖ sequence  (chain n-1 ‖ leaf)         an erased event has the kind it had
+//! digest  = BLAKE2b over both parts of the payload, see `digest`
+//! chain n = BLAKE3 keyed "chain" ‖ kind ‖ sequence  (chain n-1 ‖ digest)       an erased event has the kind it had
 //! chain 0 = BLAKE3 keyed "genesis" (log id)
 //! ```
 //!
-//! The chain and the tree are over leaves, so a payload can later be erased and the history still verifies.
+//! The chain and the tree are over digests, so an event or its personal part can later be erased and the history still
+//! verifies.
 //!
 //! # Abandonment
 //!
@@ -81,6 +84,7 @@
 //! The segments are also the store that is searched. A sealed segment has an index file with one summary per block
 //! of 256 events; the summaries of the segment being written are in memory. See [`search`](crate::audit::search).
 
+mod digest;
 mod erase;
 mod follow;
 pub(crate) mod format;
@@ -102,7 +106,8 @@ mod model;
 #[cfg(test)]
 mod simulated;
 
-pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan};
+pub use digest::{Digest, Parts, Seal};
+pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan, Extent};
 pub use follow::{Followed, FollowedEvent, Follower, Lost};
 pub use format::{Chain, FormatError};
 pub use live::Log;

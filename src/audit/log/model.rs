@@ -99,7 +99,9 @@ impl World {
             self.count,
             "x".repeat(self.random.below(200))
         );
-        match writer.append(&Entry::new(json.as_bytes(), self.traits.clone())) {
+        let personal_from = self.random.below(json.len());
+        let entry = Entry::new(json.as_bytes(), personal_from, [5; 32], self.traits.clone());
+        match writer.append(&entry) {
             Ok(position) => {
                 assert_eq!(position.0, self.last + 1, "sequences have no gaps");
                 self.last = position.0;
@@ -130,11 +132,10 @@ impl World {
                 self.job = Some((job, Some(result)));
             }
             Some((job, Some(result))) => {
-                let frames = writer.finish_sync(job, result, 0);
+                let events = writer.finish_sync(job, result, 0);
                 let synced = writer.synced_sequence();
-                if let (Ok(frames), Some(notary)) = (frames, &mut self.notary) {
-                    notary.absorb(&frames);
-                    writer.reuse(frames);
+                if let (Ok(events), Some(notary)) = (events, &mut self.notary) {
+                    notary.absorb(&events);
                 }
                 assert!(synced >= self.synced, "synced never goes back");
                 self.synced = synced;
@@ -339,7 +340,12 @@ impl World {
         );
         let writer = self.writer.as_mut().unwrap();
         let next = writer
-            .append(&Entry::new(b"{\"new\":true}", self.traits.clone()))
+            .append(&Entry::new(
+                b"{\"new\":true}",
+                1,
+                [5; 32],
+                self.traits.clone(),
+            ))
             .unwrap();
         assert!(
             next.0 > vouched,

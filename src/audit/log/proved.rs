@@ -67,6 +67,6 @@ impl Log {
     /// When it is not [`signed`](Self::signed) yet, or the disk cannot be read.
     pub fn prove(&self, event: &RawEvent, from: Option<u64>) -> Result<Proof, ProofError> {
         let mut prover = Prover::open(&*self.owner.shared.storage)?;
-        prover.prove(event.position.0, event.json.get(), from)
+        prover.prove(event, from)
     }
 }

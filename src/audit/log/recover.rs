@@ -9,7 +9,7 @@
 
 use std::io;
 
-use super::format::{Chain, FormatError, Frame, HEADER_BYTES, Kind, LogId, SegmentHeader};
+use super::format::{Chain, FormatError, Frame, HEADER_BYTES, LogId, SegmentHeader};
 use super::frames::{Frames, Step};
 use super::report::{Damage, Recovery};
 use super::segments::{
@@ -337,7 +337,7 @@ impl<'s> Walk<'s> {
                 == place
                     .at
                     .chain
-                    .after(frame.sequence, frame.kind, &frame.leaf());
+                    .after(frame.sequence, frame.kind, &frame.digest());
         let adjoins = chained && place.damage.is_none();
         // Up to the limit all frames were synced, so what is missing or changed there is damage, not the mark of
         // a crash, and what follows it stands.
@@ -361,7 +361,7 @@ impl<'s> Walk<'s> {
         };
         place.believed = offset + frame.size();
         place.taken += 1;
-        self.recovery.events += u64::from(frame.kind == Kind::Event);
+        self.recovery.events += u64::from(frame.kind.is_event());
         if frame.sequence <= self.limit {
             self.synced = place.at;
         } else {

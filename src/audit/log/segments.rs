@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES, SegmentHeader};
+use super::format::{CHECKPOINT_BYTES, Checkpoint, FormatError, HEADER_BYTES, SegmentHeader};
 use super::storage::{Storage, read_whole};
 
 /// The file that says how far the log is synced.
@@ -67,7 +67,7 @@ pub(crate) fn segments(storage: &dyn Storage) -> io::Result<Vec<Segment>> {
             continue;
         };
         let header = match storage.open(&name) {
-            Ok(file) => SegmentHeader::decode(&file.read_at(0, HEADER_BYTES)?).ok(),
+            Ok(file) => header(&name, &file.read_at(0, HEADER_BYTES)?)?,
             // Dropped by the writer since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
@@ -83,6 +83,17 @@ pub(crate) fn segments(storage: &dyn Storage) -> io::Result<Vec<Segment>> {
     found.sort_by_key(|segment| segment.ordinal);
     end_where_successors_begin(&mut found);
     Ok(found)
+}
+
+/// A segment's header, if it can be believed. A whole one of another version is no damage and must be left alone.
+fn header(name: &str, bytes: &[u8]) -> io::Result<Option<SegmentHeader>> {
+    match SegmentHeader::decode(bytes) {
+        Err(FormatError::Version) => Err(io::Error::other(format!(
+            "{name} was written by a version of the gateway with another log format; \
+             keep the folder for that version and begin a new one"
+        ))),
+        decoded => Ok(decoded.ok()),
+    }
 }
 
 /// Sets every segment's `end`.

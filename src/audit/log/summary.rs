@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::format::{Fields, FormatError, Kind, seal, unseal};
+use super::format::{Fields, FormatError, seal, unseal};
 use super::frames::{Frames, Step};
 use crate::audit::event::{AuditEvent, EventType, Severity, Source};
 use crate::audit::view::EventView;
@@ -131,7 +131,7 @@ fn fingerprints(
         key.map(|text| of(Field::Key, text)),
         match source {
             Source::Address(address) => Some(address_fingerprint(address)),
-            Source::System => None,
+            Source::System | Source::Erased => None,
         },
         Some(of(Field::Request, request)),
         decision.map(|text| of(Field::Decision, text)),
@@ -253,7 +253,7 @@ impl Blocks {
             let Step::Frame { offset, frame } = step else {
                 continue;
             };
-            if frame.sequence <= last || frame.kind != Kind::Event {
+            if frame.sequence <= last || !frame.kind.is_event() {
                 continue;
             }
             last = frame.sequence;

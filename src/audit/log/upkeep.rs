@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::digest::Digest;
 use super::follow::Span;
 use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES, LogId};
 use super::segments::{CHECKPOINT_FILE, RESERVE_FILE, index_name, segment_name};
@@ -117,7 +118,7 @@ impl Writer {
         })
     }
 
-    /// Takes note of what became of a sync. Answers with the frames that are durable by it.
+    /// Takes note of what became of a sync. Answers with the events that are durable by it.
     ///
     /// A sync that failed is never tried again on the same file: the kernel may have forgotten what
     /// it could not write, and would report success.
@@ -126,7 +127,7 @@ impl Writer {
         job: SyncJob,
         result: io::Result<()>,
         unix_micros: i64,
-    ) -> io::Result<Vec<u8>> {
+    ) -> io::Result<Vec<(u64, Digest)>> {
         self.sync_running = false;
         if job.epoch != self.epoch {
             return Ok(Vec::new());
@@ -140,15 +141,17 @@ impl Writer {
         self.stats.syncs += 1;
         self.synced = job.mark;
         self.syncing = Arc::default();
+        // Invariant: the writer's own share of the frames just went.
+        self.spare = Arc::try_unwrap(job.frames).unwrap_or_default();
+        self.spare.clear();
         self.write_checkpoint(unix_micros);
         self.remove_superseded();
-        Ok(Arc::unwrap_or_clone(job.frames))
-    }
-
-    /// Takes a buffer of frames back for later ones.
-    pub(crate) fn reuse(&mut self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        self.spare = buffer;
+        let synced = self.synced.sequence;
+        let count = self
+            .digests
+            .partition_point(|(sequence, _)| *sequence <= synced);
+        let later = self.digests.split_off(count);
+        Ok(std::mem::replace(&mut self.digests, later))
     }
 
     /// Takes note of an attempt to sign.

@@ -7,9 +7,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::format::{
-    Chain, Frame, HEADER_BYTES, Kind, Leaf, LogId, PAYLOAD_BYTES_MAX, SegmentHeader,
-};
+use super::digest::{Digest, Parts, Seal};
+use super::format::{Chain, Frame, HEADER_BYTES, Kind, LogId, PAYLOAD_BYTES_MAX, SegmentHeader};
 use super::frames::frame_bytes;
 use super::segments::{segment_name, unfinished_name};
 use super::storage::{Storage, StorageFile};
@@ -38,15 +37,29 @@ pub(crate) struct Limits {
 /// One event made ready to be appended; what can be computed without the lock is computed here.
 pub(crate) struct Entry<'a> {
     payload: &'a [u8],
-    leaf: Leaf,
+    personal_from: u32,
+    salt: [u8; 32],
+    digest: Digest,
     traits: Traits,
 }
 
 impl<'a> Entry<'a> {
-    pub(crate) fn new(payload: &'a [u8], traits: Traits) -> Self {
+    pub(crate) fn new(
+        payload: &'a [u8],
+        personal_from: usize,
+        salt: [u8; 32],
+        traits: Traits,
+    ) -> Self {
+        let personal_from = u32::try_from(personal_from).unwrap_or(u32::MAX);
+        let parts = Parts {
+            personal_from,
+            seal: Seal::Salt(salt),
+        };
         Self {
             payload,
-            leaf: Leaf::of(payload),
+            personal_from,
+            salt,
+            digest: parts.digest(payload),
             traits,
         }
     }
@@ -117,6 +130,8 @@ pub(crate) struct Writer {
     /// The frames after `synced`: those the running sync covers, which its job shares, then the rest.
     pub(super) syncing: Arc<Vec<u8>>,
     pub(super) fresh: Vec<u8>,
+    /// The digests of events appended and not synced, so that they need not be hashed again for the tree.
+    pub(super) digests: Vec<(u64, Digest)>,
     /// A buffer to go on with, so that appends need not grow one.
     pub(super) spare: Vec<u8>,
     /// Bytes at the end of `fresh` that are not in the file yet.
@@ -177,6 +192,7 @@ impl Writer {
             synced: start.synced,
             syncing: Arc::default(),
             fresh: start.unsynced,
+            digests: Vec::new(),
             spare: Vec::new(),
             unwritten: 0,
             active,
@@ -223,12 +239,14 @@ impl Writer {
             self.rotate()?;
         }
         let sequence = self.last.sequence + 1;
-        let chain = self.last.chain.after(sequence, Kind::Event, &entry.leaf);
+        let chain = self.last.chain.after(sequence, Kind::Event, &entry.digest);
         let before = self.fresh.len();
         let frame = Frame {
             sequence,
             kind: Kind::Event,
             chain,
+            personal_from: entry.personal_from,
+            seal: entry.salt,
             payload,
         };
         frame.encode(&mut self.fresh);
@@ -253,6 +271,7 @@ impl Writer {
                 .blocks
                 .push(sequence, offset, end, Some(&entry.traits));
         }
+        self.digests.push((sequence, entry.digest));
         self.stats.events_appended += 1;
         Ok(Position(sequence))
     }

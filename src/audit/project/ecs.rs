@@ -52,7 +52,7 @@ pub(super) fn ecs(event: &AuditEvent<'_>) -> Value {
                     "city_name": place.and_then(|place| place.city.as_deref()),
                 },
             }),
-            Source::System => Value::Null,
+            Source::System | Source::Erased => Value::Null,
         },
         "destination": {"address": event.upstream},
         "user_agent": {"original": request.then_some(&event.user_agent)},

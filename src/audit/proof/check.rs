@@ -6,7 +6,7 @@ use std::io;
 use super::merkle::{Frontier, Hash};
 use super::note::{PublicKey, TreeHead, origin};
 use super::notes::{NOTES_FILE, kept, keys, read};
-use super::tree::{Reader, edges};
+use super::tree::{Reader, edge};
 use crate::audit::log::Chain;
 use crate::audit::log::format::LogId;
 use crate::audit::log::storage::Storage;
@@ -134,10 +134,7 @@ impl<'s> SignedCheck<'s> {
             self.find(place, BadReason::Foreign);
         }
         let before = first_sequence.saturating_sub(1);
-        self.edge = edges(self.storage, before)
-            .ok()
-            .flatten()
-            .map(|(edge, _)| edge);
+        self.edge = edge(self.storage, before).ok().flatten();
         if self.edge.is_none() {
             self.find(of_notes(0, first_sequence), BadReason::Tree);
         }

@@ -75,12 +75,13 @@ pub(crate) struct Frontier {
 }
 
 impl Frontier {
-    /// The edge of a tree made of complete subtrees of `2^level` leaves each.
-    pub(crate) fn of_subtrees(level: u32, roots: impl IntoIterator<Item = Hash>) -> Self {
-        let mut edge = Self::default();
-        roots.into_iter().for_each(|root| edge.push(root));
-        edge.size <<= level;
-        edge
+    /// The edge of a tree that begins with complete subtrees of `2^level` leaves each, whose roots are the
+    /// leaves of `upper`; fewer leaves than that follow.
+    pub(crate) fn joined(upper: &Self, level: u32, rest: &Self) -> Self {
+        Self {
+            size: (upper.size << level) + rest.size,
+            subtrees: [upper.subtrees.as_slice(), &rest.subtrees].concat(),
+        }
     }
 
     /// Leaves so far.
@@ -286,10 +287,11 @@ mod tests {
             assert_eq!(edge.root(), naive(&leaves[..n]), "{n} leaves");
             edge.push(*leaf);
         }
-        let subtrees = leaves.chunks_exact(8).map(naive);
-        let of_subtrees = Frontier::of_subtrees(3, subtrees);
-        assert_eq!(of_subtrees.size(), 128);
-        assert_eq!(of_subtrees.root(), naive(&leaves[..128]));
+        let (mut upper, mut rest) = (Frontier::default(), Frontier::default());
+        let (whole, last) = leaves.as_chunks::<8>();
+        whole.iter().for_each(|run| upper.push(naive(run)));
+        last.iter().for_each(|leaf| rest.push(*leaf));
+        assert_eq!(Frontier::joined(&upper, 3, &rest), edge);
     }
 
     #[test]

@@ -16,15 +16,16 @@
 //! # How
 //!
 //! ```text
-//! leaf n   = SHA-256(0x00 ‖ payload of event n)      the stored JSON line, byte for byte; n counts from 1
+//! digest n = BLAKE2b-256 over the parts of event n   the stored JSON line, byte for byte; n counts from 1
+//! leaf n   = SHA-256(0x00 ‖ digest n)
 //! node     = SHA-256(0x01 ‖ left ‖ right)            RFC 6962, RFC 9162
 //! ```
 //!
-//! The chain stays with BLAKE3, which is what an append can afford; the tree has SHA-256, which everybody has, and is
-//! the work of the thread that syncs. Checkpoints are C2SP `tlog-checkpoint` texts (`note`), kept in one bounded
+//! A tree of digests and not of lines: each event is hashed once, where its request is answered, and its personal
+//! part can be erased. All three hashes are in Python's library. The tree is the work of the thread that syncs. Checkpoints are C2SP `tlog-checkpoint` texts (`note`), kept in one bounded
 //! file (`notes`); leaf hashes are kept in blocks that outlive the events (`tree`).
 //!
-//! After each accepted sync the thread hashes what was synced. To sign, it syncs the tree's files, then appends the
+//! After each accepted sync the thread takes in the digests of what was synced. To sign, it syncs the tree's files, then appends the
 //! checkpoint and syncs it: so whatever a checkpoint covers is durable, and recovery believes it. The log drops
 //! a segment only when a durable checkpoint covers it.
 

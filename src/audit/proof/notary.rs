@@ -10,6 +10,7 @@ use super::merkle::Hash;
 use super::note::{PublicKey, Signer, TreeHead, origin};
 use super::notes::{Notes, add_key, keys};
 use super::tree::{self, Tree};
+use crate::audit::log::Digest;
 use crate::audit::log::format::{HEADER_BYTES, LogId};
 use crate::audit::log::frames::{Frames, Step};
 use crate::audit::log::segments::segments;
@@ -80,17 +81,14 @@ impl Notary {
         self.broken
     }
 
-    /// Takes in frames that are synced, in their order.
-    pub(crate) fn absorb(&mut self, frames: &[u8]) {
+    /// Takes in events that are synced, in their order; a gap is filled at the next signature.
+    pub(crate) fn absorb(&mut self, events: &[(u64, Digest)]) {
         let Some(mut tree) = self.tree.take() else {
             return;
         };
-        for step in Frames::new(frames, 0) {
-            // Frames of our own memory are whole; a gap shows at the next signature.
-            if let Step::Frame { frame, .. } = step
-                && frame.sequence == tree.size() + 1
-            {
-                tree.push(frame.tree_leaf());
+        for (sequence, digest) in events {
+            if *sequence == tree.size() + 1 {
+                tree.push(Hash::of_leaf(&digest.0));
             }
         }
         self.tree = tree.write().is_ok().then_some(tree);

@@ -1,14 +1,22 @@
 //! Proofs as documents: made from a log's files, checked with nothing but a public key.
 //!
 //! ```text
-//! { "format":      "rg-audit-proof/v1",
+//! { "format":      "rg-audit-proof/v2",
 //!   "sequence":    1043,                 the event's place, from 1; its leaf's index is one less
-//!   "event":       "{…}",                the stored line, to the letter; null when it was erased
-//!   "leaf_hash":   "<base64>",           SHA-256(0x00 ‖ event)
+//!   "event":       "{…}",                the stored line, to the letter
+//!   "personal_from": 480,                where in it the personal part begins, in bytes of UTF-8
+//!   "salt":        "<base64>",           of the personal part; where that was erased, instead of it
+//!   "commitment":  "<base64>",           what is left of the personal part
+//!   "leaf_hash":   "<base64>",           SHA-256(0x00 ‖ digest)
 //!   "inclusion":   ["<base64>", …],      RFC 9162 inclusion proof, lowest first
 //!   "checkpoint":  "…",                  the signed checkpoint it leads to, whole
 //!   "public_key":  "…",                  the key that signed it; trust your own copy, not this one
 //!   "consistency": {"from": 500, "proof": ["<base64>", …]} }
+//! ```
+//!
+//! ```text
+//! commitment = BLAKE2b-256 with person "rg-audit persona" over salt ‖ personal part
+//! digest     = BLAKE2b-256 with person "rg-audit event 1" over commitment ‖ public part
 //! ```
 //!
 //! The consistency proof, where asked for, shows that the tree of an earlier checkpoint is the beginning of this one.
@@ -26,20 +34,24 @@ use super::notes;
 use super::signed_by::newest_in;
 use super::tree::Reader;
 use crate::audit::log::storage::{Directory, Storage};
+use crate::audit::log::{Parts, Seal};
 use crate::audit::search::RawEvent;
 
 /// What the document says it is.
-const FORMAT: &str = "rg-audit-proof/v1";
+const FORMAT: &str = "rg-audit-proof/v2";
 
 /// The proof of one event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
-    /// `rg-audit-proof/v1`.
+    /// `rg-audit-proof/v2`.
     pub format: String,
     /// The event's place, from 1.
     pub sequence: u64,
-    /// The stored line; absent when the event was erased.
-    pub event: Option<String>,
+    /// The stored line.
+    pub event: String,
+    /// Its parts.
+    #[serde(flatten)]
+    pub parts: SealedParts,
     /// The leaf, base64.
     pub leaf_hash: String,
     /// The inclusion proof, base64.
@@ -51,6 +63,46 @@ pub struct Proof {
     /// That an earlier tree is the beginning of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
+}
+
+/// Where a line's personal part begins and what hides it, as documents say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedParts {
+    /// In bytes of UTF-8.
+    pub personal_from: u32,
+    /// The salt of the personal part, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+    /// What is left of a personal part that was erased, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<String>,
+}
+
+impl SealedParts {
+    /// As documents say it.
+    pub fn of(parts: &Parts) -> Self {
+        let (salt, commitment) = match parts.seal {
+            Seal::Salt(salt) => (Some(STANDARD.encode(salt)), None),
+            Seal::Commitment(commitment) => (None, Some(STANDARD.encode(commitment))),
+        };
+        Self {
+            personal_from: parts.personal_from,
+            salt,
+            commitment,
+        }
+    }
+
+    fn read(&self) -> Option<Parts> {
+        let seal = match (&self.salt, &self.commitment) {
+            (Some(salt), None) => Seal::Salt(hash(salt)?.0),
+            (None, Some(commitment)) => Seal::Commitment(hash(commitment)?.0),
+            _ => return None,
+        };
+        Some(Parts {
+            personal_from: self.personal_from,
+            seal,
+        })
+    }
 }
 
 /// That the tree of an earlier checkpoint is the beginning of a later one.
@@ -104,7 +156,7 @@ impl Dir {
 /// When no signature covers the event yet, or the disk cannot be read.
 pub fn prove_dir(dir: &Path, event: &RawEvent, from: Option<u64>) -> Result<Proof, ProofError> {
     let storage = Directory::read_only(dir);
-    Prover::open(&storage)?.prove(event.position.0, event.json.get(), from)
+    Prover::open(&storage)?.prove(event, from)
 }
 
 /// Makes proofs under one signed checkpoint.
@@ -169,24 +221,30 @@ impl<'s> Prover<'s> {
         Ok(Consistency { from, proof })
     }
 
-    /// The whole document of one event, given as it is stored.
+    /// The whole document of one event.
     pub(crate) fn prove(
         &mut self,
-        sequence: u64,
-        event: &str,
+        event: &RawEvent,
         from: Option<u64>,
     ) -> Result<Proof, ProofError> {
+        let (sequence, line) = (event.position.0, event.json.get());
         Ok(Proof {
             format: FORMAT.to_owned(),
             sequence,
-            event: Some(event.to_owned()),
-            leaf_hash: text(&Hash::of_leaf(event.as_bytes())),
+            event: line.to_owned(),
+            parts: SealedParts::of(&event.parts),
+            leaf_hash: text(&leaf(&event.parts, line)),
             inclusion: self.inclusion(sequence)?,
             checkpoint: self.checkpoint.clone(),
             public_key: self.public_key.clone(),
             consistency: from.map(|from| self.consistency(from)).transpose()?,
         })
     }
+}
+
+/// The leaf of a stored line.
+fn leaf(parts: &Parts, line: &str) -> Hash {
+    Hash::of_leaf(&parts.digest(line.as_bytes()).0)
 }
 
 fn text(hash: &Hash) -> String {
@@ -234,11 +292,8 @@ impl Proof {
         }
         let head = open_checkpoint(&self.checkpoint, keys)?;
         let leaf = hash(&self.leaf_hash).ok_or(Unproved::Shape)?;
-        let of_event = self
-            .event
-            .as_ref()
-            .map(|event| Hash::of_leaf(event.as_bytes()));
-        if of_event.is_some_and(|of_event| of_event != leaf) {
+        let parts = self.parts.read().ok_or(Unproved::Shape)?;
+        if self::leaf(&parts, &self.event) != leaf {
             return Err(Unproved::Event);
         }
         let index = self.sequence.checked_sub(1).ok_or(Unproved::Shape)?;

@@ -47,8 +47,9 @@ fn hashes(storage: &dyn Storage, name: &str) -> io::Result<Vec<Hash>> {
 /// The tree being extended.
 pub(crate) struct Tree {
     storage: Arc<dyn Storage>,
-    edge: Frontier,
-    /// The edge of the block the next leaf belongs to.
+    /// Over the roots of complete blocks.
+    blocks: Frontier,
+    /// Over the leaves of the block the next one belongs to.
     block_edge: Frontier,
     /// Leaves in the files, and those that are not there yet; the same of block roots.
     written: u64,
@@ -65,12 +66,12 @@ pub(crate) struct Tree {
 impl Tree {
     /// The tree of the first leaves, as far as files hold it; `None` when they do not.
     pub(crate) fn open(storage: Arc<dyn Storage>, size: u64) -> io::Result<Option<Self>> {
-        let Some((edge, block_edge)) = edges(&*storage, size)? else {
+        let Some((blocks, block_edge)) = edges(&*storage, size)? else {
             return Ok(None);
         };
         Ok(Some(Self {
             storage,
-            edge,
+            blocks,
             block_edge,
             written: size,
             pending: Vec::new(),
@@ -86,21 +87,21 @@ impl Tree {
 
     /// Leaves, written or not.
     pub(crate) fn size(&self) -> u64 {
-        self.edge.size()
+        self.blocks.size() * BLOCK_LEAVES + self.block_edge.size()
     }
 
     pub(crate) fn root(&self) -> Hash {
-        self.edge.root()
+        joined(&self.blocks, &self.block_edge).root()
     }
 
     /// Adds the next leaf; it is in no file until [`write`](Self::write).
     pub(crate) fn push(&mut self, leaf: Hash) {
-        self.edge.push(leaf);
         self.block_edge.push(leaf);
         self.pending.push(leaf);
         if self.block_edge.size() == BLOCK_LEAVES {
-            self.roots_pending.push(self.block_edge.root());
-            self.block_edge = Frontier::default();
+            let root = std::mem::take(&mut self.block_edge).root();
+            self.blocks.push(root);
+            self.roots_pending.push(root);
         }
     }
 
@@ -194,8 +195,18 @@ impl Tree {
     }
 }
 
-/// The edges of the tree of the first leaves, and of its last block; `None` when the files do not reach so far.
-pub(crate) fn edges(storage: &dyn Storage, size: u64) -> io::Result<Option<(Frontier, Frontier)>> {
+/// The edge of the tree of the first leaves; `None` when the files do not reach so far.
+pub(crate) fn edge(storage: &dyn Storage, size: u64) -> io::Result<Option<Frontier>> {
+    let edges = edges(storage, size)?;
+    Ok(edges.map(|(blocks, block_edge)| joined(&blocks, &block_edge)))
+}
+
+fn joined(blocks: &Frontier, block_edge: &Frontier) -> Frontier {
+    Frontier::joined(blocks, BLOCK_LEVEL, block_edge)
+}
+
+/// The edges over the roots of complete blocks and over the leaves after them.
+fn edges(storage: &dyn Storage, size: u64) -> io::Result<Option<(Frontier, Frontier)>> {
     let (blocks, rest) = (size / BLOCK_LEAVES, size % BLOCK_LEAVES);
     let stored = if blocks > 0 {
         roots(storage)?
@@ -203,7 +214,7 @@ pub(crate) fn edges(storage: &dyn Storage, size: u64) -> io::Result<Option<(Fron
         Vec::new()
     };
     let mut roots = stored.into_iter();
-    let mut known = Vec::new();
+    let mut complete = Frontier::default();
     for block in 0..blocks {
         let root = match roots.next() {
             Some(root) => Some(root),
@@ -212,21 +223,17 @@ pub(crate) fn edges(storage: &dyn Storage, size: u64) -> io::Result<Option<(Fron
         let Some(root) = root else {
             return Ok(None);
         };
-        known.push(root);
+        complete.push(root);
     }
-    let mut edge = Frontier::of_subtrees(BLOCK_LEVEL, known);
     let mut block_edge = Frontier::default();
     if rest > 0 {
         let leaves = hashes(storage, &block_name(blocks))?;
         let Some(leaves) = leaves.get(..usize::try_from(rest).unwrap_or(usize::MAX)) else {
             return Ok(None);
         };
-        for leaf in leaves {
-            edge.push(*leaf);
-            block_edge.push(*leaf);
-        }
+        leaves.iter().for_each(|leaf| block_edge.push(*leaf));
     }
-    Ok(Some((edge, block_edge)))
+    Ok(Some((complete, block_edge)))
 }
 
 fn roots(storage: &dyn Storage) -> io::Result<Vec<Hash>> {

@@ -1,7 +1,7 @@
 //! Erasure on a real directory: the data is gone, and everything else is proved as before.
 
 use super::*;
-use crate::audit::log::format::{Frame, Kind};
+use crate::audit::log::format::Frame;
 use crate::audit::log::frames::{Frames, Step};
 use crate::audit::verify::BadReason;
 use crate::erasure::{Request, erase};
@@ -12,6 +12,7 @@ fn of(organization: &str, dry_run: bool) -> Request {
             organization_id: Some(organization.to_owned()),
             ..Search::default()
         },
+        extent: Extent::Whole,
         actor: "test",
         reason: "request 17".to_owned(),
         dry_run,
@@ -87,31 +88,103 @@ async fn an_erasure_must_name_what_it_means() {
     assert!(matches!(refused, Err(EraseError::TooBroad)), "{refused:?}");
 }
 
-#[test]
-fn an_event_erased_by_somebody_else_is_named() {
-    let dir = written(20);
-    let path = dir.path().join("000000000001.seg");
+#[tokio::test]
+async fn a_personal_part_is_erased_and_the_event_stays_proved() {
+    let dir = written(100);
+    let (log, _) = Log::open(&options(dir.path())).unwrap();
+    let personal = || Request {
+        extent: Extent::Personal,
+        ..of("org-3", false)
+    };
+    let done = erase(&log, personal()).await.unwrap();
+    assert_eq!((done.found, done.erased), (15, 15));
+    let again = erase(&log, personal()).await.unwrap();
+    assert_eq!(again.found, 0, "nothing personal is left");
+    log.close();
+    let verification = verify(dir.path(), &Trust::default()).unwrap();
+    assert!(verification.is_sound(), "{verification:?}");
+    assert_eq!((verification.redacted, verification.erased), (15, 0));
+
+    let keys = signed_by::keys(dir.path()).unwrap();
+    for event in read_all(dir.path()).map(Result::unwrap) {
+        let proof = prove_dir(dir.path(), &event, None).unwrap();
+        proof.check(&keys, None).unwrap();
+        let read: AuditEvent<'_> = serde_json::from_str(event.json.get()).unwrap();
+        let is_redacted = read.organization_id.as_deref() == Some("org-3");
+        assert_eq!(is_redacted, read.source_ip == Source::Erased);
+        assert_eq!(is_redacted, read.user_agent == "erased");
+        // What is left says nothing of what was there: only with the salt could a guess be tried.
+        let kept = proof.parts.salt.is_some();
+        assert_eq!(is_redacted, !kept && proof.parts.commitment.is_some());
+    }
+    // What is left can be found and erased as a whole.
+    let (log, _) = Log::open(&options(dir.path())).unwrap();
+    assert_eq!(
+        log.search(&of("org-3", true).search).unwrap().events.len(),
+        15
+    );
+    let done = erase(&log, of("org-3", false)).await.unwrap();
+    assert_eq!(done.erased, 15);
+    log.close();
+    let verification = verify(dir.path(), &Trust::default()).unwrap();
+    assert!(verification.is_sound(), "{verification:?}");
+    assert_eq!((verification.redacted, verification.erased), (0, 15));
+}
+
+/// One segment with an event put in another's place.
+fn replaced(dir: &Path, sequence: u64, leave: impl Fn(&Frame<'_>, &mut Vec<u8>)) {
+    let path = dir.join("000000000001.seg");
     let bytes = fs::read(&path).unwrap();
     let mut out = bytes[..HEADER_BYTES].to_vec();
     for step in Frames::new(&bytes, HEADER_BYTES) {
         let Step::Frame { frame, .. } = step else {
             panic!("a whole log");
         };
-        let hashes = frame.hashes();
-        match frame.sequence {
-            7 => Frame {
-                kind: Kind::Erased,
-                payload: &hashes,
-                ..frame
-            }
-            .encode(&mut out),
-            _ => frame.encode(&mut out),
+        match frame.sequence == sequence {
+            true => leave(&frame, &mut out),
+            false => frame.encode(&mut out),
         }
     }
     fs::write(&path, out).unwrap();
-    let bad = verify(dir.path(), &Trust::default())
-        .unwrap()
-        .first_bad
-        .unwrap();
-    assert_eq!((bad.event_seq, bad.reason), (7, BadReason::Erased));
+}
+
+#[tokio::test]
+async fn what_was_recorded_as_redacted_may_not_be_gone_as_a_whole() {
+    let dir = written(20);
+    let (log, _) = Log::open(&options(dir.path())).unwrap();
+    let request = Request {
+        extent: Extent::Personal,
+        ..of("org-3", false)
+    };
+    erase(&log, request).await.unwrap();
+    log.close();
+    replaced(dir.path(), 13, |frame, out| {
+        frame.erased(&frame.digest()).encode(out);
+    });
+    let bad = verify(dir.path(), &Trust::default()).unwrap().first_bad;
+    let bad = bad.map(|bad| (bad.event_seq, bad.reason));
+    assert_eq!(bad, Some((13, BadReason::Erased)));
+}
+
+#[test]
+fn an_event_redacted_by_somebody_else_is_named() {
+    let dir = written(20);
+    replaced(dir.path(), 9, |frame, out| {
+        let (payload, parts) = frame.parts().redacted(frame.payload).unwrap();
+        frame.redacted(&payload, &parts).encode(out);
+    });
+    let bad = verify(dir.path(), &Trust::default()).unwrap().first_bad;
+    let bad = bad.map(|bad| (bad.event_seq, bad.reason));
+    assert_eq!(bad, Some((9, BadReason::Erased)));
+}
+
+#[test]
+fn an_event_erased_by_somebody_else_is_named() {
+    let dir = written(20);
+    replaced(dir.path(), 7, |frame, out| {
+        frame.erased(&frame.digest()).encode(out);
+    });
+    let bad = verify(dir.path(), &Trust::default()).unwrap().first_bad;
+    let bad = bad.map(|bad| (bad.event_seq, bad.reason));
+    assert_eq!(bad, Some((7, BadReason::Erased)));
 }

@@ -84,7 +84,7 @@ fn request_ids(page: &Page) -> Vec<String> {
 }
 
 #[test]
-fn the_specifications_fields_are_all_there_in_its_order() {
+fn the_specifications_fields_are_all_there_and_the_personal_ones_last() {
     let bare = AuditEvent::new(
         EventIds::new(1).next(START),
         START,
@@ -92,24 +92,25 @@ fn the_specifications_fields_are_all_there_in_its_order() {
         Severity::Info,
     );
     let json = serde_json::to_string(&bare).unwrap();
+    // What may tell of a person comes last.
     let fields = [
         "schema_version",
         "event_id",
         "timestamp",
         "event_type",
         "severity",
-        "source_ip",
-        "user_agent",
         "organization_id",
-        "api_key_id",
         "endpoint",
         "method",
         "status_code",
         "request_id",
         "processing_time_ms",
         "data_accessed",
-        "error_details",
         "compliance_tags",
+        "source_ip",
+        "user_agent",
+        "api_key_id",
+        "error_details",
         "geographic_location",
     ];
     let places: Vec<_> = fields
@@ -132,6 +133,22 @@ fn the_specifications_fields_are_all_there_in_its_order() {
         json.contains("\"timestamp\":\"2026-09-21T14:13:20.000000Z\""),
         "{json}"
     );
+}
+
+#[test]
+fn a_log_of_another_version_is_refused_and_left_alone() {
+    let dir = written(5);
+    let path = dir.path().join("000000000001.seg");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 1;
+    let checksum = crc32c::crc32c(&bytes[..HEADER_BYTES - 4]);
+    bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let refused = Log::open(&options(dir.path())).err().unwrap();
+    let reason = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(reason.contains("another log format"), "{refused}: {reason}");
+    assert!(verify(dir.path(), &Trust::default()).is_err());
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }
 
 #[test]

@@ -40,10 +40,7 @@ fn every_event_is_proved_and_no_other() {
         let head = proof.check(&keys, Some(&earlier)).unwrap();
         assert_eq!(head.size, 200);
         let changed = Proof {
-            event: proof
-                .event
-                .as_ref()
-                .map(|event| event.replace("POST", "GETT")),
+            event: proof.event.replace("POST", "GETT"),
             ..proof.clone()
         };
         assert_eq!(changed.check(&keys, None), Err(Unproved::Event));

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{event, options, written};
 use crate::audit::log::format::{
-    CHECKPOINT_BYTES, Checkpoint, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, Leaf, SegmentHeader,
+    CHECKPOINT_BYTES, Checkpoint, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, SegmentHeader,
 };
 use crate::audit::log::frames::{Frames, Step};
 use crate::audit::{Log, Search, Trust, read_all, verify};
@@ -112,7 +112,7 @@ fn rewrite(files: &mut BTreeMap<String, Vec<u8>>, sequence: u64, leaves_too: boo
                 true => edited(&frame),
                 false => frame.payload.to_vec(),
             };
-            before = before.after(frame.sequence, frame.kind, &Leaf::of(&payload));
+            before = before.after(frame.sequence, frame.kind, &frame.parts().digest(&payload));
             let forged = Frame {
                 chain: before,
                 payload: &payload,

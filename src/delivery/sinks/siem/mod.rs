@@ -41,7 +41,7 @@ pub(super) fn cef(event: &AuditEvent<'_>) -> String {
             extension.put("c6a2", address);
             extension.put("c6a2Label", "Source IPv6 Address");
         }
-        Source::System => {}
+        Source::System | Source::Erased => {}
     }
     extension.text("requestMethod", &event.method);
     extension.text("request", &event.endpoint);
