@@ -29,11 +29,10 @@ const SPOOL_TAKEN: &str = "audit-spool.taken.jsonl";
 
 /// The gateway has started; what the log had to mend is told with it.
 pub(crate) fn started(app: &App, recovery: &Recovery) {
-    let severity = if recovery.is_clean() {
-        Severity::Info
-    } else {
-        Severity::Warning
-    };
+    let severity = recovery.severity();
+    if !recovery.is_clean() {
+        tracing::warn!(?recovery, "the audit log was mended");
+    }
     if app.snapshot().config.geoip.is_none() {
         tracing::info!(
             "no GeoIP database is configured: audit events do not know where clients are"
@@ -46,6 +45,7 @@ pub(crate) fn started(app: &App, recovery: &Recovery) {
         "torn_bytes": recovery.torn_bytes,
         "missing_events": recovery.missing_events,
         "damages": recovery.damages,
+        "signature_broken": recovery.signature_broken,
     });
     append(
         &app.audit,

@@ -414,7 +414,7 @@ async fn refresh(app: Arc<App>) {
 /// Sets the gauges that mirror state held elsewhere.
 pub(crate) fn read_gauges(app: &App) {
     rules::count_exclusions(app, Now::read());
-    app.metrics.audit_log_bytes(app.audit.stats().bytes);
+    app.metrics.audit_log(&admin::audit_figures(&app.audit));
     app.count_active_keys();
     upkeep::count(&app.penalties, &app.metrics, Now::read());
     app.sinks.read_gauges(Now::read());

@@ -5,6 +5,7 @@ mod explain;
 mod penalties;
 mod proof;
 mod search;
+mod status;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::app::App;
 use crate::config;
 pub use explain::{Explanation, explain, tell};
 pub use search::{SearchParameters, search_of};
+pub(crate) use status::audit_figures;
 
 /// Serves the admin API until the shutdown.
 pub(crate) async fn serve(
@@ -47,6 +49,7 @@ pub(crate) async fn serve(
 fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/audit/events", get(audit_events))
+        .route("/audit/status", get(status::audit_status))
         .route("/audit/erase", post(erase::erase))
         .route("/audit/proof/{event_id}", get(proof::proof))
         .route("/audit/key", get(proof::key))
@@ -59,7 +62,7 @@ fn router(app: Arc<App>) -> Router {
         .route_layer(middleware::from_fn_with_state(app.clone(), require_token));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
+        .route("/readyz", get(status::readyz))
         .route("/metrics", get(metrics))
         .merge(guarded)
         .with_state(app)
@@ -84,14 +87,6 @@ async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next
             "admin-token-required",
             "The admin token is required.",
         )
-    }
-}
-
-async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
-    if app.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
     }
 }
 

@@ -87,6 +87,8 @@ pub(crate) struct RequestContext {
     pub(super) query_bytes: usize,
     /// Counts the query as running until the request ends.
     pub(super) active_query: Option<Held>,
+    /// The audit log had room for the request's event when it was accepted.
+    pub(super) admitted: bool,
     /// The decision in favour.
     pub(super) permit: Option<Permit>,
     /// The decision against.
@@ -145,6 +147,7 @@ impl RequestContext {
             query_hash: None,
             query_bytes: 0,
             active_query: None,
+            admitted: false,
             permit: None,
             refusal: None,
             trace: TraceContext::new_root(),

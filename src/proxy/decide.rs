@@ -261,10 +261,11 @@ fn limit(app: &App, ctx: &mut RequestContext) -> Result<(), Refusal> {
 }
 
 /// What a route needs before work is spent on it.
-fn admit_route(app: &App, ctx: &RequestContext) -> Result<usize, Refusal> {
+fn admit_route(app: &App, ctx: &mut RequestContext) -> Result<usize, Refusal> {
     app.audit
         .writable()
         .map_err(|_| Refusal::AuditUnavailable)?;
+    ctx.admitted = true;
     ctx.route()
         .map(|route| route.cluster)
         .ok_or(Refusal::Internal)

@@ -12,8 +12,9 @@ use super::context::{Coverage, RequestContext};
 use super::mitigate;
 use crate::app::App;
 use crate::audit::{
-    AuditEvent, DataAccessed, Durability, EventType, GeographicLocation, Grounds, IndicatorRecord,
-    Inspection, Outcome, Position, Severity, Source, compliance_tags, severity_for_status,
+    AppendError, AuditEvent, DataAccessed, Durability, EventType, GeographicLocation, Grounds,
+    IndicatorRecord, Inspection, Outcome, Position, Severity, Source, compliance_tags,
+    severity_for_status,
 };
 use crate::config::{Kind, classify};
 use crate::geoip::Location;
@@ -126,15 +127,19 @@ fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
     let ended = Now::read();
     let took = ended.since(ctx.now);
     let place = ctx.client.and_then(|address| app.geoip.locate(address));
-    match app.audit.append(&event(ctx, seen, took, place.as_deref())) {
+    let event = event(ctx, seen, took, place.as_deref());
+    // A full log keeps room for what it accepted before; those it refuses must not use that up.
+    let appended = if ctx.admitted {
+        app.audit.append(&event)
+    } else {
+        app.audit.append_unless_full(&event)
+    };
+    match appended {
         Ok(position) => {
             hold_until_kept(app, ctx, position);
             app.metrics.audit_event(Now::read().since(ended));
         }
-        Err(error) => {
-            app.metrics.audit_error();
-            tracing::error!(%error, request_id = %ctx.request_id, "audit event not written");
-        }
+        Err(error) => unrecorded(app, ctx, &error),
     }
     count(app, ctx, seen, took);
     let failed = ctx.status == 0 || error_type(ctx).is_some();
@@ -142,6 +147,19 @@ fn record(app: &App, ctx: &RequestContext, seen: &Seen<'_>) {
         && (ctx.trace.sampled || (failed && app.sampler.record_failure(ctx.now)))
     {
         spans.submit(span(ctx, seen, took));
+    }
+}
+
+/// The event is in no log: the answer to a request that was accepted does not end.
+fn unrecorded(app: &App, ctx: &RequestContext, error: &AppendError) {
+    app.metrics.audit_error(error.reason());
+    if !ctx.admitted {
+        tracing::debug!(%error, request_id = %ctx.request_id, "refused request not audited");
+        return;
+    }
+    tracing::error!(%error, request_id = %ctx.request_id, "audit event not written, the answer is cut");
+    if let Some(downstream) = &ctx.downstream {
+        downstream.hold_answer(std::future::ready(false));
     }
 }
 

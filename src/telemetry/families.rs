@@ -256,9 +256,30 @@ families! {
     AUDIT_LOG_BYTES: "rg_audit_log_bytes", Kind::Gauge,
         [], open [], 1,
         "Bytes of all audit segments on disk";
-    AUDIT_ERRORS: "rg_audit_errors_total", Kind::Counter,
+    AUDIT_LOG_FULL: "rg_audit_log_full", Kind::Gauge,
         [], open [], 1,
+        "1 while the audit log has its size or the disk is full, so that requests are refused";
+    AUDIT_LOG_FAILING: "rg_audit_log_failing", Kind::Gauge,
+        [], open [], 1,
+        "1 while the audit log cannot be written for another reason, so that requests are refused";
+    AUDIT_ERRORS: "rg_audit_errors_total", Kind::Counter,
+        ["reason"], open [], 3,
         "Audit events that could not be written";
+    AUDIT_DROPPED: "rg_audit_events_dropped_total", Kind::Counter,
+        [], open [], 1,
+        "Oldest audit events given up to make room (drop_oldest)";
+    AUDIT_SYNC_FAILURES: "rg_audit_sync_failures_total", Kind::Counter,
+        [], open [], 1,
+        "Syncs of the audit log that failed; what was not durable was written anew";
+    AUDIT_SIGN_FAILURES: "rg_audit_sign_failures_total", Kind::Counter,
+        [], open [], 1,
+        "Attempts to sign the audit log that failed";
+    AUDIT_UNSIGNED: "rg_audit_unsigned_events", Kind::Gauge,
+        [], open [], 1,
+        "Audit events no signature covers yet";
+    AUDIT_HISTORY_BROKEN: "rg_audit_history_broken", Kind::Gauge,
+        [], open [], 1,
+        "1 when the audit events on disk are not those that were signed";
     GEOIP_BUILD: "rg_geoip_build_seconds", Kind::Gauge,
         [], open [], 1,
         "When the GeoIP database that answers was made, in seconds since 1970; 0 without one";
@@ -296,7 +317,7 @@ families! {
         [], open [], 1,
         "Sampled requests whose spans never reached the collector";
     SERIES_OVERFLOW: "rg_metrics_series_overflow_total", Kind::Counter,
-        ["family"], open [], 14,
+        ["family"], open [], 11,
         "Times a new set of label values was folded into __overflow__";
     BUILD_INFO: "rg_build_info", Kind::Gauge,
         ["version"], open [], 1,

@@ -4,6 +4,7 @@
 //! and a collector or scraper that is gone costs counted telemetry, never a request. It does not
 //! audit: what must not be lost goes to the audit log.
 
+mod audit;
 pub mod families;
 pub mod logs;
 pub mod metrics;

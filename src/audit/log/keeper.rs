@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::alarm::Alarms;
 use super::live::{CLOSED, Shared, State};
 use super::upkeep::{Distress, Dropped};
 use super::writer::Writer;
@@ -27,6 +28,7 @@ pub(super) struct Keeper {
     /// When it last signed, or tried to.
     tried_at: u64,
     failed: bool,
+    alarms: Alarms,
 }
 
 impl Keeper {
@@ -35,6 +37,7 @@ impl Keeper {
             notary,
             tried_at: 0,
             failed: false,
+            alarms: Alarms::new(),
         }
     }
 
@@ -44,6 +47,7 @@ impl Keeper {
             let (closing, failing) = self.sync(shared);
             self.sign_if_due(shared);
             keep_house(shared);
+            self.tell(shared);
             if closing {
                 let mut state = shared.lock();
                 state.closed = true;
@@ -79,6 +83,7 @@ impl Keeper {
             .synced
             .send_modify(|synced| synced.sequence = sequence);
         let failing = result.is_err();
+        self.alarms.synced(result.as_ref().err());
         if let Ok(events) = result {
             self.notary.absorb(&events);
         }
@@ -105,6 +110,7 @@ impl Keeper {
         // Slow, so without the lock.
         let signed = self.notary.sign(mark, now.unix_micros);
         self.failed = signed.is_err();
+        self.alarms.signed(signed.as_ref().err());
         let mut state = shared.lock();
         state.writer.count_signature(&signed);
         let signed = state.writer.stats().signed_sequence;
@@ -114,12 +120,26 @@ impl Keeper {
         shared.synced.send_modify(|synced| synced.signed = signed);
     }
 
+    /// Tells people how the log stands, where that has changed.
+    fn tell(&mut self, shared: &Shared) {
+        let at_bound = || shared.lock().writer.is_at_bound();
+        self.alarms.standing(shared.standing(), at_bound);
+        if self.alarms.history(self.notary.is_broken()) {
+            shared.lock().writer.set_history_broken();
+            drop(shared.append(&broken_event(&shared.ids)));
+        }
+    }
+
     /// Signs what is synced, at open and at the end.
     pub(super) fn sign(&mut self, writer: &mut Writer) {
         let mark = writer.synced_mark();
         if self.notary.is_behind(mark.sequence) {
             let signed = self.notary.sign(mark, Now::read().unix_micros);
+            self.alarms.signed(signed.as_ref().err());
             writer.count_signature(&signed);
+        }
+        if self.notary.is_broken() {
+            writer.set_history_broken();
         }
     }
 }
@@ -150,9 +170,32 @@ fn keep_house(shared: &Shared) {
         job.run(&*shared.storage);
     }
     if let Some(dropped) = dropped {
+        let Dropped {
+            segments,
+            first_sequence,
+            last_sequence,
+        } = dropped;
+        tracing::warn!(
+            segments,
+            first_sequence,
+            last_sequence,
+            "the audit log gave up its oldest events to make room"
+        );
         // Best effort: the counters tell of it as well.
         drop(shared.append(&dropped_event(&shared.ids, dropped)));
     }
+}
+
+/// The event that tells that history is not what was signed.
+fn broken_event(ids: &EventIds) -> AuditEvent<'static> {
+    let now = Now::read().unix_micros;
+    AuditEvent::system(
+        ids.next(now),
+        now,
+        Severity::Critical,
+        "audit.history.broken",
+        json!({}),
+    )
 }
 
 /// The event that tells what a full log gave up.

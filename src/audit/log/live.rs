@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::follow::Reach;
 use super::format::{LogId, PAYLOAD_BYTES_MAX};
+use super::health::Standing;
 use super::keeper::Keeper;
 use super::options::{Durability, LogOptions};
 use super::recover::recover;
@@ -21,7 +22,6 @@ use super::report::{AppendError, LogStats, OpenError, Position, Recovery};
 use super::segments::LOCK_FILE;
 use super::storage::{Directory, Storage};
 use super::summary::Traits;
-use super::upkeep::Distress;
 use super::writer::{Entry, UNSYNCED_EVENTS_MAX, Writer};
 use crate::audit::encode::encode;
 use crate::audit::event::AuditEvent;
@@ -80,7 +80,7 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     pub(super) writer: Writer,
-    events_refused: u64,
+    pub(super) events_refused: u64,
     /// Someone waits for a sync, or the unsynced events near their bound.
     pub(super) hurried: bool,
     /// Someone waits for a signature.
@@ -216,13 +216,12 @@ impl Log {
     /// When the log is full, failing or too far behind the disk. There is then still room for the events of
     /// requests accepted earlier.
     pub fn writable(&self) -> Result<(), AppendError> {
-        let distress = self.owner.shared.distress.load(Ordering::Relaxed);
-        match distress {
-            _ if distress == Distress::None as u8 => Ok(()),
-            _ if distress == Distress::Full as u8 => Err(AppendError::Full),
-            _ if distress == Distress::SyncBehind as u8 => Err(AppendError::SyncBehind),
-            _ if distress == CLOSED => Err(AppendError::Closed),
-            _ => Err(AppendError::Storage(Arc::new(io::Error::other(
+        match self.standing() {
+            Standing::Writable => Ok(()),
+            Standing::Full => Err(AppendError::Full),
+            Standing::Behind => Err(AppendError::SyncBehind),
+            Standing::Closed => Err(AppendError::Closed),
+            Standing::Failing => Err(AppendError::Storage(Arc::new(io::Error::other(
                 "an earlier write or sync failed",
             )))),
         }

@@ -84,11 +84,13 @@
 //! The segments are also the store that is searched. A sealed segment has an index file with one summary per block
 //! of 256 events; the summaries of the segment being written are in memory. See [`search`](crate::audit::search).
 
+mod alarm;
 mod digest;
 mod erase;
 mod follow;
 pub(crate) mod format;
 pub(crate) mod frames;
+mod health;
 mod keeper;
 mod live;
 mod options;
@@ -110,6 +112,7 @@ pub use digest::{Digest, Parts, Seal};
 pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan, Extent};
 pub use follow::{Followed, FollowedEvent, Follower, Lost};
 pub use format::{Chain, FormatError};
+pub use health::Standing;
 pub use live::Log;
 pub use options::{Durability, LogOptions, WhenFull};
 pub use report::{AppendError, Damage, LogStats, OpenError, Position, Recovery};

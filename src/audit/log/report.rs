@@ -4,12 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::format::FormatError;
-use crate::audit::event::{AuditEvent, Severity};
-use crate::audit::event_id::EventIds;
-use crate::now::Now;
+use crate::audit::event::Severity;
 
 /// A place in the log: the sequence of an event, 0 before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,36 +105,15 @@ impl Recovery {
         aside + self.missing_events + self.damages == 0 && !self.signature_broken
     }
 
-    /// The event that tells of this recovery: `info` when clean, `warning` for a torn tail, `critical` when
-    /// synced history is damaged.
-    pub fn event(&self, ids: &EventIds, now: Now) -> AuditEvent<'static> {
-        let severity = match self {
+    /// How grave it is: `info` when clean, `warning` for a torn tail, `critical` when synced history is damaged.
+    pub fn severity(&self) -> Severity {
+        match self {
             _ if self.is_clean() => Severity::Info,
             _ if self.damages + self.missing_events == 0 && !self.signature_broken => {
                 Severity::Warning
             }
             _ => Severity::Critical,
-        };
-        let first = self.damaged.first().map(|damage| {
-            json!({
-                "segment": damage.segment,
-                "offset": damage.offset,
-                "after_sequence": damage.after_sequence,
-                "reason": damage.reason.to_string(),
-            })
-        });
-        let details = json!({
-            "last_sequence": self.last_sequence,
-            "torn_bytes": self.torn_bytes,
-            "segments_set_aside": self.segments_set_aside,
-            "quarantined_events": self.quarantined_events,
-            "missing_events": self.missing_events,
-            "damages": self.damages,
-            "signature_broken": self.signature_broken,
-            "first_damage": first,
-        });
-        let id = ids.next(now.unix_micros);
-        AuditEvent::system(id, now.unix_micros, severity, "audit.log.opened", details)
+        }
     }
 }
 
@@ -167,6 +142,8 @@ pub struct LogStats {
     pub signatures: u64,
     /// Attempts to sign that failed.
     pub sign_errors: u64,
+    /// Whether the events that are there differ from those that were signed.
+    pub history_broken: bool,
     /// Group commits that failed.
     pub sync_errors: u64,
     /// Writes that failed for a reason other than space.

@@ -86,7 +86,10 @@ impl IndexJob {
                 .create(&index)?
                 .write_at(0, &encode_index(length, &blocks.all()))
         };
-        drop(write());
+        if write().is_err() {
+            // Half an index would keep space from a disk that is full.
+            drop(storage.remove(&index_name(self.ordinal)));
+        }
     }
 }
 
@@ -163,6 +166,16 @@ impl Writer {
             }
             Err(_) => self.stats.sign_errors += 1,
         }
+    }
+
+    /// Takes note that history is not what was signed.
+    pub(crate) fn set_history_broken(&mut self) {
+        self.stats.history_broken = true;
+    }
+
+    /// Whether the log has its size, so that only a larger bound or fewer events make room.
+    pub(crate) fn is_at_bound(&self) -> bool {
+        self.total_bytes() + self.limits.reserve_bytes > self.limits.total_bytes_max
     }
 
     /// Takes note of a durable signature.
@@ -320,6 +333,7 @@ impl Writer {
             .and_then(|file| file.write_at(0, &vec![0; length]));
         self.full = restored.is_err();
         if self.full {
+            // What was written of it is room for events again.
             drop(self.storage.remove(RESERVE_FILE));
         }
     }
@@ -358,12 +372,10 @@ impl Writer {
 
     /// Why new requests should be refused, if they should.
     pub(crate) fn distress(&self) -> Distress {
-        let limits = &self.limits;
         if self.broken {
             return Distress::Broken;
         }
-        let spent = self.total_bytes() + limits.reserve_bytes > limits.total_bytes_max;
-        if self.full || (limits.when_full == WhenFull::Refuse && spent) {
+        if self.full || (self.limits.when_full == WhenFull::Refuse && self.is_at_bound()) {
             return Distress::Full;
         }
         if self.unsynced_events() > UNSYNCED_EVENTS_MAX / 4 * 3 {

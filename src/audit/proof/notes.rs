@@ -180,8 +180,9 @@ fn replace(
     text: &str,
 ) -> io::Result<Arc<dyn StorageFile>> {
     let file = storage.create(unfinished)?;
-    file.write_at(0, text.as_bytes())?;
-    file.sync()?;
+    let written = file.write_at(0, text.as_bytes()).and_then(|()| file.sync());
+    // A full disk needs the space.
+    written.inspect_err(|_| drop(storage.remove(unfinished)))?;
     storage.rename(unfinished, name)?;
     storage.sync_directory()?;
     Ok(file)

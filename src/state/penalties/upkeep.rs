@@ -22,7 +22,7 @@ impl Record<'_> {
 
     pub(crate) fn append(&self, event: &AuditEvent<'_>) {
         if let Err(error) = self.audit.append(event) {
-            self.metrics.audit_error();
+            self.metrics.audit_error(error.reason());
             tracing::error!(%error, what = %event.endpoint, "audit event not written");
         }
     }

@@ -14,6 +14,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+pub use super::audit::AuditFigures;
+use super::audit::AuditMetrics;
 use super::families as table;
 use super::process::ProcessCollector;
 use super::requests::RequestMetrics;
@@ -114,10 +116,7 @@ pub struct Metrics {
     inspections: Histogram,
     uninspected: Counter,
     connections: Gauge,
-    audit_events: Counter,
-    audit_appends: Histogram,
-    audit_log_bytes: Gauge,
-    audit_errors: Counter,
+    audit: AuditMetrics,
     geoip_build: Gauge,
     sinks: SinkFamilies,
     config_reloads: Family<1, Counter>,
@@ -169,10 +168,7 @@ impl Metrics {
             inspections: r.single(&table::INSPECTION),
             uninspected: r.single(&table::UNINSPECTED),
             connections: r.single(&table::CONNECTIONS),
-            audit_events: r.single(&table::AUDIT_EVENTS),
-            audit_appends: r.single(&table::AUDIT_APPEND),
-            audit_log_bytes: r.single(&table::AUDIT_LOG_BYTES),
-            audit_errors: r.single(&table::AUDIT_ERRORS),
+            audit: AuditMetrics::new(&mut r),
             geoip_build: r.single(&table::GEOIP_BUILD),
             sinks: SinkFamilies::new(&mut r),
             config_reloads: r.family(&table::CONFIG_RELOADS),
@@ -349,19 +345,17 @@ impl Metrics {
 
     /// Counts one audit event written, and how long the request waited for it.
     pub fn audit_event(&self, waited: Duration) {
-        self.audit_events.inc();
-        self.audit_appends.observe(nanos(waited));
+        self.audit.event(waited);
     }
 
-    /// Counts one audit event that could not be written.
-    pub fn audit_error(&self) {
-        self.audit_errors.inc();
+    /// Counts one audit event that could not be written, by the word for why.
+    pub fn audit_error(&self, reason: &'static str) {
+        self.audit.error(reason);
     }
 
-    /// States how many bytes the audit segments take.
-    pub fn audit_log_bytes(&self, bytes: u64) {
-        self.audit_log_bytes
-            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// States how the audit log fares.
+    pub fn audit_log(&self, figures: &AuditFigures) {
+        self.audit.read(figures);
     }
 
     /// States when the database of places was made, seconds since 1970; 0 when there is none.

@@ -85,9 +85,12 @@ impl Answered {
         Self(None)
     }
 
-    /// Remembers an answer, and passes it on.
+    /// Remembers an answer, and passes it on. One that says that nothing can be audited need not be audited.
     pub(crate) fn note(&self, answer: Answer) -> Answer {
-        if let Some(ids) = &self.0 {
+        let unaudited = answer.status == 503 && answer.problem()["code"] == "audit-unavailable";
+        if let Some(ids) = &self.0
+            && !unaudited
+        {
             ids.lock()
                 .expect("not poisoned")
                 .push(answer.request_id().to_owned());

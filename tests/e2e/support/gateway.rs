@@ -49,6 +49,9 @@ impl Gateway {
         for (name, content) in &setup.files {
             write_beside(folder.path(), name, content.as_ref());
         }
+        if let Some(disk) = &setup.disk {
+            std::os::unix::fs::symlink(disk, folder.path().join("data")).expect("a link");
+        }
         let create = |key: &NewKey| key.create(folder.path());
         let keys = setup.keys.iter().map(create).collect();
         let mut process = Process::start(folder.path(), &RUN);
@@ -233,6 +236,20 @@ impl Gateway {
         files.into_iter().map(|(_, bytes)| bytes).collect()
     }
 
+    /// Removes a file in the gateway's folder.
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.folder.path().join(name)).expect("a file");
+    }
+
+    /// Puts an empty folder where a file is, until it is put back.
+    pub(crate) fn move_away(&self, name: &str) -> MovedAway {
+        let path = self.folder.path().join(name);
+        let kept = path.with_extension("away");
+        std::fs::rename(&path, &kept).expect("a file");
+        std::fs::create_dir(&path).expect("a folder in its place");
+        MovedAway { path, kept }
+    }
+
     /// Flips one bit in the middle of the audit log's first segment, while no gateway runs.
     pub(crate) fn damage_log(&self) {
         let files = files_below(&self.folder.path().join("data/audit"));
@@ -249,6 +266,11 @@ impl Gateway {
     pub(crate) fn rewrite(&mut self, change: impl FnOnce(&mut Value)) {
         change(&mut self.file);
         write_file(self.folder.path(), &self.file);
+    }
+
+    /// What it said on stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.process.stderr()
     }
 
     /// Sends a signal by name.
@@ -290,6 +312,20 @@ impl Gateway {
         for id in self.answered.ids() {
             assert_eq!(events.get(&id), Some(&1), "events of answered request {id}");
         }
+    }
+}
+
+/// A file that has a folder in its place.
+pub(crate) struct MovedAway {
+    path: PathBuf,
+    kept: PathBuf,
+}
+
+impl MovedAway {
+    /// Puts it back.
+    pub(crate) fn put_back(self) {
+        std::fs::remove_dir(&self.path).expect("an empty folder");
+        std::fs::rename(&self.kept, &self.path).expect("the file");
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod collector;
+mod disk;
 mod gateway;
 mod http1;
 pub(crate) mod mmdb;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub(crate) use answer::Answer;
 pub(crate) use collector::Collector;
+pub(crate) use disk::SmallDisk;
 pub(crate) use gateway::Gateway;
 pub(crate) use http1::chunked;
 pub(crate) use part::part;

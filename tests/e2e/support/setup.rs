@@ -1,12 +1,12 @@
 //! What a gateway under test is set up with: its file, its keys, its upstreams.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::process::run_to_end;
-use super::{Gateway, Upstream};
+use super::{Gateway, SmallDisk, Upstream};
 
 /// An api key to create.
 #[derive(Clone, Debug)]
@@ -97,6 +97,8 @@ pub(crate) struct Setup {
     pub(crate) keys: Vec<NewKey>,
     /// Names and contents of files beside `gateway.yaml`.
     pub(crate) files: Vec<(String, Vec<u8>)>,
+    /// Where the data folder is, if not beside the file.
+    pub(crate) disk: Option<PathBuf>,
 }
 
 impl Setup {
@@ -106,6 +108,7 @@ impl Setup {
             file: default_file(upstreams),
             keys: vec![NewKey::of("acme")],
             files: Vec::new(),
+            disk: None,
         }
     }
 
@@ -154,6 +157,12 @@ impl Setup {
     pub(crate) fn beside(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
         self.files
             .push((name.to_owned(), content.as_ref().to_vec()));
+        self
+    }
+
+    /// Puts the data folder on a disk of its own.
+    pub(crate) fn on(mut self, disk: &SmallDisk) -> Self {
+        self.disk = Some(disk.path());
         self
     }
 
