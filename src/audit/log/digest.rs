@@ -59,13 +59,19 @@ impl Parts {
         line.split_at(from.min(line.len()))
     }
 
+    /// Whether the line still has its personal part.
+    pub(crate) fn has_personal(&self, line: &[u8]) -> bool {
+        let (public, personal) = self.split(line);
+        matches!(self.seal, Seal::Salt(_)) && !public.is_empty() && !personal.is_empty()
+    }
+
     /// The line without its personal part, and what then stands for that. `None` when there is nothing to take.
     pub(crate) fn redacted(&self, line: &[u8]) -> Option<(Vec<u8>, Self)> {
         let (public, personal) = self.split(line);
         let Seal::Salt(salt) = self.seal else {
             return None;
         };
-        if public.is_empty() || personal.is_empty() {
+        if !self.has_personal(line) {
             return None;
         }
         let commitment = hash(PERSONAL, &salt, personal);

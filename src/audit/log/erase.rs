@@ -67,20 +67,18 @@ pub struct ErasurePlan {
     pub events: u64,
     /// Their sequences, as runs from first to last.
     pub runs: Vec<(u64, u64)>,
-    ordinals: Vec<u64>,
+    /// The segments that hold them, and where each ends.
+    segments: Vec<(u64, u64)>,
     /// Events after it are left alone.
     through: u64,
 }
 
 impl ErasurePlan {
-    fn take(&mut self, ordinal: u64, sequence: u64) {
+    fn take(&mut self, sequence: u64) {
         self.events += 1;
         match self.runs.last_mut() {
             Some((_, last)) if *last + 1 == sequence => *last = sequence,
             _ => self.runs.push((sequence, sequence)),
-        }
-        if self.ordinals.last() != Some(&ordinal) {
-            self.ordinals.push(ordinal);
         }
     }
 
@@ -121,7 +119,7 @@ fn is_wanted(matcher: &Matcher<'_>, extent: Extent, frame: &Frame<'_>) -> bool {
     let text = std::str::from_utf8(frame.payload);
     let holds_it = match extent {
         Extent::Whole => frame.kind.is_event(),
-        Extent::Personal => frame.kind == Kind::Event,
+        Extent::Personal => frame.kind == Kind::Event && frame.parts().has_personal(frame.payload),
     };
     holds_it
         && text.is_ok_and(|json| matcher.matches(json))
@@ -160,13 +158,22 @@ impl Log {
             let Some(bytes) = read_if_there(&*shared.storage, ordinal)? else {
                 continue;
             };
+            let mut holds_any = false;
             for step in Frames::new(&bytes, HEADER_BYTES) {
                 let Step::Frame { frame, .. } = step else {
                     continue;
                 };
-                if frame.sequence < end && is_wanted(&matcher, extent, &frame) {
-                    plan.take(ordinal, frame.sequence);
+                if !is_wanted(&matcher, extent, &frame) {
+                    continue;
                 }
+                // Past its end a segment holds copies of what a failed sync moved to the next one.
+                holds_any = true;
+                if frame.sequence < end {
+                    plan.take(frame.sequence);
+                }
+            }
+            if holds_any {
+                plan.segments.push((ordinal, end));
             }
         }
         Ok(plan)
@@ -183,11 +190,17 @@ impl Log {
         let one_at_a_time = &self.owner.shared.erasing;
         let _erasing = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let matcher = Matcher::of(search);
+        let eraser = Eraser {
+            extent: plan.extent,
+            through: plan.through,
+            wanted: &|frame| is_wanted(&matcher, plan.extent, frame),
+        };
         let mut done = Erasure::default();
-        for ordinal in &plan.ordinals {
-            let erased = self.rewrite(*ordinal, plan, &matcher)?;
-            done.events += erased;
-            done.segments += u64::from(erased > 0);
+        for segment in &plan.segments {
+            if let Some(erased) = self.rewrite(*segment, &eraser)? {
+                done.events += erased;
+                done.segments += 1;
+            }
         }
         storage.sync_directory()?;
         let files = storage.list()?;
@@ -197,24 +210,67 @@ impl Log {
     }
 
     /// Puts a segment without the wanted events in the place of the one with them.
-    fn rewrite(&self, ordinal: u64, plan: &ErasurePlan, matcher: &Matcher<'_>) -> io::Result<u64> {
+    fn rewrite(&self, segment: (u64, u64), eraser: &Eraser<'_>) -> io::Result<Option<u64>> {
         let shared = &self.owner.shared;
-        let Some(bytes) = read_if_there(&*shared.storage, ordinal)? else {
-            return Ok(0);
+        let Some((rewritten, erased)) = eraser.prepare(&*shared.storage, segment)? else {
+            return Ok(None);
         };
-        let (rewritten, erased) = without(&bytes, plan, matcher);
-        if erased == 0 {
-            return Ok(0);
+        if shared.lock().writer.replace(segment.0, &rewritten)? {
+            return Ok(Some(erased));
         }
-        let unfinished = unfinished_name(ordinal);
-        let file = shared.storage.create(&unfinished)?;
+        shared.storage.remove(&unfinished_name(segment.0))?;
+        Ok(None)
+    }
+}
+
+/// What becomes of the frames of a segment.
+pub(super) struct Eraser<'a> {
+    pub(super) extent: Extent,
+    /// Events after it are left alone.
+    pub(super) through: u64,
+    pub(super) wanted: &'a dyn Fn(&Frame<'_>) -> bool,
+}
+
+impl Eraser<'_> {
+    /// Builds the segment without the wanted events, durably, under the name of one that is unfinished. Answers with
+    /// its bytes and how many events of its own those were; `None` when it holds none of them.
+    pub(super) fn prepare(
+        &self,
+        storage: &dyn Storage,
+        (ordinal, end): (u64, u64),
+    ) -> io::Result<Option<(Vec<u8>, u64)>> {
+        let Some(bytes) = read_if_there(storage, ordinal)? else {
+            return Ok(None);
+        };
+        let (rewritten, erased) = self.without(&bytes, end);
+        if rewritten == bytes {
+            return Ok(None);
+        }
+        let file = storage.create(&unfinished_name(ordinal))?;
         file.write_at(0, &rewritten)?;
         file.sync()?;
-        if shared.lock().writer.replace(ordinal, &rewritten)? {
-            return Ok(erased);
+        Ok(Some((rewritten, erased)))
+    }
+
+    /// A segment's bytes without the wanted events, and how many of its own there were. What is damaged stays as it is.
+    fn without(&self, bytes: &[u8], end: u64) -> (Vec<u8>, u64) {
+        let mut out = bytes.get(..HEADER_BYTES).unwrap_or(bytes).to_vec();
+        let mut erased = 0;
+        for step in Frames::new(bytes, HEADER_BYTES) {
+            let (offset, length) = match step {
+                Step::Damage { offset, bytes, .. } => (offset, bytes),
+                Step::Frame { frame, .. }
+                    if frame.sequence <= self.through && (self.wanted)(&frame) =>
+                {
+                    leave(&frame, self.extent, &mut out);
+                    erased += u64::from(frame.sequence < end);
+                    continue;
+                }
+                Step::Frame { offset, frame } => (offset, frame.size()),
+            };
+            out.extend_from_slice(bytes.get(offset..offset + length).unwrap_or_default());
         }
-        shared.storage.remove(&unfinished)?;
-        Ok(0)
+        (out, erased)
     }
 }
 
@@ -224,27 +280,6 @@ fn read_if_there(storage: &dyn Storage, ordinal: u64) -> io::Result<Option<Vec<u
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some),
     }
-}
-
-/// A segment's bytes with the wanted events erased, and how many there were. What is damaged stays as it is.
-fn without(bytes: &[u8], plan: &ErasurePlan, matcher: &Matcher<'_>) -> (Vec<u8>, u64) {
-    let mut out = bytes.get(..HEADER_BYTES).unwrap_or(bytes).to_vec();
-    let mut erased = 0;
-    for step in Frames::new(bytes, HEADER_BYTES) {
-        let (offset, length) = match step {
-            Step::Damage { offset, bytes, .. } => (offset, bytes),
-            Step::Frame { frame, .. }
-                if frame.sequence <= plan.through && is_wanted(matcher, plan.extent, &frame) =>
-            {
-                leave(&frame, plan.extent, &mut out);
-                erased += 1;
-                continue;
-            }
-            Step::Frame { offset, frame } => (offset, frame.size()),
-        };
-        out.extend_from_slice(bytes.get(offset..offset + length).unwrap_or_default());
-    }
-    (out, erased)
 }
 
 /// Writes what stays of a frame; one without a personal part stays as it is.
@@ -271,7 +306,7 @@ impl Writer {
     }
 
     /// The sealed segments of which every event is synced, with their ends, and the last of those events.
-    fn erasable(&self) -> (Vec<(u64, u64)>, u64) {
+    pub(super) fn erasable(&self) -> (Vec<(u64, u64)>, u64) {
         let synced = self.synced.sequence;
         let settled = self.sealed.iter().filter(|sealed| sealed.end <= synced + 1);
         let segments: Vec<(u64, u64)> =
@@ -281,7 +316,7 @@ impl Writer {
     }
 
     /// Lets the rewritten segment take the place of the old one. False when that one was dropped meanwhile.
-    fn replace(&mut self, ordinal: u64, new: &[u8]) -> io::Result<bool> {
+    pub(super) fn replace(&mut self, ordinal: u64, new: &[u8]) -> io::Result<bool> {
         let storage = Arc::clone(&self.storage);
         let mut sealed = self.sealed.iter_mut();
         let Some(sealed) = sealed.find(|sealed| sealed.ordinal == ordinal) else {

@@ -3,7 +3,9 @@
 //! After each crash the reopened log must be the list up to some point: everything acknowledged at its
 //! durability, in order, nothing invented. A failure prints its seed; `RG_SEEDS` sets how many are tried.
 
-use std::collections::{HashMap, HashSet};
+mod erasing;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -45,6 +47,11 @@ struct World {
     synced: u64,
     /// What was offered for a sequence and not acknowledged.
     offered: HashMap<u64, HashSet<String>>,
+    /// What an erasure may have taken: a whole event, or its personal part and what is then left of it.
+    gone: BTreeSet<u64>,
+    redacted: HashMap<u64, String>,
+    /// What was meant to be erased by an erasure that did not come to its end.
+    left_over: HashMap<u64, String>,
     count: u64,
     faulty: bool,
     /// Whether the log was signed since it was opened, which mends the file of signatures.
@@ -82,6 +89,9 @@ impl World {
             written: 0,
             synced: 0,
             offered: HashMap::new(),
+            gone: BTreeSet::new(),
+            redacted: HashMap::new(),
+            left_over: HashMap::new(),
             count: 0,
             faulty: false,
             signed: false,
@@ -90,16 +100,16 @@ impl World {
     }
 
     fn append(&mut self) {
+        self.count += 1;
+        let pad = "x".repeat(self.random.below(200));
+        self.append_json(format!("{{\"n\":{},\"pad\":\"{pad}\"}}", self.count));
+    }
+
+    fn append_json(&mut self, json: String) {
         let Some(writer) = &mut self.writer else {
             return;
         };
-        self.count += 1;
-        let json = format!(
-            "{{\"n\":{},\"pad\":\"{}\"}}",
-            self.count,
-            "x".repeat(self.random.below(200))
-        );
-        let personal_from = self.random.below(json.len());
+        let personal_from = json.find(",\"pad\"").unwrap_or(json.len());
         let entry = Entry::new(json.as_bytes(), personal_from, [5; 32], self.traits.clone());
         match writer.append(&entry) {
             Ok(position) => {
@@ -244,11 +254,18 @@ impl World {
             .first()
             .map_or(self.last + 1, |(sequence, _)| *sequence);
         if self.limits.when_full == WhenFull::Refuse {
-            assert!(first == 1 || events.is_empty(), "nothing is dropped");
+            assert!(
+                self.all_gone(1, first) || events.is_empty(),
+                "nothing is dropped"
+            );
         }
-        for ((sequence, json), expected) in events.iter().zip(first..) {
-            assert_eq!(*sequence, expected, "no gaps, no reordering");
-            let acknowledged = self.acknowledged.get(sequence) == Some(json);
+        let mut next = first;
+        for (sequence, json) in &events {
+            assert!(*sequence >= next, "no reordering");
+            assert!(self.all_gone(next, *sequence), "no gaps");
+            next = sequence + 1;
+            let acknowledged = self.acknowledged.get(sequence) == Some(json)
+                || self.redacted.get(sequence) == Some(json);
             let offered = self
                 .offered
                 .get(sequence)
@@ -260,9 +277,13 @@ impl World {
         }
         // A log that drops may have dropped all but an empty segment.
         let last = recovery.last_sequence;
-        assert!(events.last().is_none_or(|(sequence, _)| *sequence == last));
-        assert!(!events.is_empty() || last == 0 || self.limits.when_full == WhenFull::DropOldest);
+        assert!(events.is_empty() || self.all_gone(next, last + 1));
+        let may_be_empty = self.limits.when_full == WhenFull::DropOldest;
+        assert!(!events.is_empty() || self.all_gone(1, last + 1) || may_be_empty);
         assert!(last >= required, "lost: has {last}, must have {required}");
+        // Their sequences are given to other events.
+        self.gone.retain(|sequence| *sequence <= last);
+        self.redacted.retain(|sequence, _| *sequence <= last);
         for sequence in last + 1..=self.last {
             let lost = self.acknowledged.remove(&sequence);
             self.offered.entry(sequence).or_default().extend(lost);
@@ -279,6 +300,18 @@ impl World {
         });
         assert_eq!(bad, None, "verify is clean after recovery");
         assert_eq!(verification.last_sequence, last);
+    }
+
+    /// Whether this stood on the disk and may still do so where nobody reads.
+    fn was_once(&self, (sequence, json): &(u64, String)) -> bool {
+        let offered = self.offered.get(sequence);
+        offered.is_some_and(|offered| offered.contains(json))
+            || self.left_over.get(sequence) == Some(json)
+    }
+
+    /// Whether all of these were erased.
+    fn all_gone(&self, from: u64, to: u64) -> bool {
+        (from..to).all(|sequence| self.gone.contains(&sequence))
     }
 
     /// A bit flips while the log is closed: it is noticed, located, and no wrong event is accepted.
@@ -301,10 +334,7 @@ impl World {
             .map(|event| (event.position.0, event.json.get().to_owned()))
             .collect();
         // With its successor's header gone, a superseded segment may show an event that was offered and refused.
-        let known = |event: &(u64, String)| {
-            let offered = self.offered.get(&event.0);
-            before.contains(event) || offered.is_some_and(|offered| offered.contains(&event.1))
-        };
+        let known = |event: &(u64, String)| self.was_once(event) || before.contains(event);
         assert!(after.iter().all(known), "a wrong event was read");
         let verification = verify_storage(&self.disk, &Trust::default()).unwrap();
         let noticed = !verification.is_sound() || verification.tail_bytes > tail_before;
@@ -329,10 +359,7 @@ impl World {
             .filter_map(Result::ok)
             .map(|event| (event.position.0, event.json.get().to_owned()))
             .collect();
-        let known = |event: &(u64, String)| {
-            let offered = self.offered.get(&event.0);
-            before.contains(event) || offered.is_some_and(|offered| offered.contains(&event.1))
-        };
+        let known = |event: &(u64, String)| self.was_once(event) || before.contains(event);
         assert!(kept.iter().all(known), "a wrong event was believed");
         assert!(
             kept.len() == before.len() || noticed || !recovery.is_clean(),
@@ -359,7 +386,8 @@ fn run(seed: u64) {
     world.open().expect("an empty disk can be opened");
     for _ in 0..world.random.below(60) + 10 {
         match world.random.below(100) {
-            0..48 => world.append(),
+            0..45 => world.append(),
+            45..48 => world.erase(),
             48..71 => world.sync_step(),
             71..75 => world.sign(),
             75..80 => world.faults(),
