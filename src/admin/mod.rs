@@ -1,6 +1,7 @@
 //! The admin API, on its own listener: health, metrics, audit search, explain, penalties, reload.
 
 mod erase;
+mod events;
 mod explain;
 mod penalties;
 mod proof;
@@ -10,7 +11,7 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -48,8 +49,8 @@ pub(crate) async fn serve(
 
 fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
-        .route("/audit/events", get(audit_events))
         .route("/audit/status", get(status::audit_status))
+        .route("/audit/events", get(events::events))
         .route("/audit/erase", post(erase::erase))
         .route("/audit/proof/{event_id}", get(proof::proof))
         .route("/audit/key", get(proof::key))
@@ -94,31 +95,6 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     crate::serve::read_gauges(&app);
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, text)], app.metrics.render()).into_response()
-}
-
-async fn audit_events(
-    State(app): State<Arc<App>>,
-    Query(parameters): Query<SearchParameters>,
-) -> Response {
-    let search = match search_of(&parameters) {
-        Ok(search) => search,
-        Err(reason) => return problem(StatusCode::BAD_REQUEST, "search-invalid", &reason),
-    };
-    // A search reads files; the admin runtime has one thread for everything else.
-    let asked = serde_json::to_value(&parameters).unwrap_or_default();
-    let found = tokio::task::spawn_blocking(move || {
-        crate::notes::searched(&app.audit, &asked);
-        app.audit.search(&search)
-    });
-    match found.await {
-        Ok(Ok(page)) => json(&page),
-        Ok(Err(error)) => problem(StatusCode::BAD_REQUEST, "search-failed", &error.to_string()),
-        Err(_) => problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal-error",
-            "The search broke off.",
-        ),
-    }
 }
 
 async fn explain_decision(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {

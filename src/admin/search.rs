@@ -60,6 +60,10 @@ pub struct SearchParameters {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The sink whose store is searched instead of the log; only a search has one.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// Events a page, 1 to 1000; 100 unless told.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +81,9 @@ pub struct SearchParameters {
 /// One sentence that names the parameter and its value.
 pub fn search_of(parameters: &SearchParameters) -> Result<Search, String> {
     let p = parameters;
+    if let Some(store) = &p.store {
+        return Err(format!("store: only a search may name one: {store}"));
+    }
     let limit = p.limit.unwrap_or(100);
     if !(1..=1_000).contains(&limit) {
         return Err(format!("limit: must be 1 to 1000: {limit}"));

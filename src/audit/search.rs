@@ -364,6 +364,12 @@ impl<'s> Matcher<'s> {
     }
 }
 
+/// Id and instant of a stored event; `None` when it is none this version knows.
+pub(crate) fn identity(json: &str) -> Option<(Uuid, i64)> {
+    let view = EventView::parse(json.as_bytes())?;
+    Some((view.event_id, view.timestamp))
+}
+
 /// A search made ready: bits and fingerprints for blocks, byte patterns and values for events.
 struct Wanted<'s> {
     search: &'s Search,

@@ -1,20 +1,17 @@
 //! `rg-gateway audit` and `explain`: they read the data folder and need no running gateway.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
-
-use serde_json::Value;
 
 use super::erase::EraseArguments;
 use super::export::ExportArguments;
 use super::proof::{self, VerifyArguments};
+use super::search::SearchArguments;
 use super::{CliError, Outcome};
-use crate::admin::{self, SearchParameters, search_of};
-use crate::audit::project::{Format, project};
-use crate::audit::{self, Page, Position, read_all, search_dir};
-use crate::notes;
+use crate::admin;
+use crate::audit::{self, Position, read_all, search_dir};
 
 /// Events `tail` keeps at the most.
 const LINES_MAX: usize = 100_000;
@@ -25,16 +22,7 @@ const TAIL_POLL: Duration = Duration::from_millis(250);
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum AuditCommand {
     /// Find events, newest first.
-    Search {
-        #[command(flatten)]
-        parameters: Box<SearchParameters>,
-        /// Print JSON lines instead of a table.
-        #[arg(long)]
-        json: bool,
-        /// The words events are told in; others than our own are JSON lines.
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-    },
+    Search(Box<SearchArguments>),
     /// Print the last events, oldest first.
     Tail {
         /// How many.
@@ -70,11 +58,7 @@ impl AuditCommand {
     pub(super) fn run(&self, data_dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
         let dir = data_dir.join("audit");
         match self {
-            Self::Search {
-                parameters,
-                json,
-                format,
-            } => search(data_dir, parameters, *json, *format, out),
+            Self::Search(arguments) => arguments.run(data_dir, out),
             Self::Schema => print_schema(out),
             Self::Tail { lines, follow } => tail(&dir, *lines, *follow, out),
             Self::Export(arguments) => arguments.run(&dir, out),
@@ -87,80 +71,10 @@ impl AuditCommand {
     }
 }
 
-fn search(
-    data_dir: &Path,
-    parameters: &SearchParameters,
-    json: bool,
-    format: Format,
-    out: &mut dyn Write,
-) -> Result<Outcome, CliError> {
-    let search = search_of(parameters).map_err(CliError::Usage)?;
-    let page = search_dir(&data_dir.join("audit"), &search).map_err(CliError::runtime)?;
-    let asked = serde_json::to_value(parameters).unwrap_or_default();
-    notes::spool_search(data_dir, &asked)?;
-    if format != Format::Event {
-        for told in page
-            .events
-            .iter()
-            .filter_map(|event| project(event.get(), format))
-        {
-            writeln!(out, "{told}")?;
-        }
-    } else if json {
-        for event in &page.events {
-            writeln!(out, "{}", event.get())?;
-        }
-    } else {
-        print_table(&page, out)?;
-    }
-    Ok(Outcome::Done)
-}
-
 fn print_schema(out: &mut dyn Write) -> Result<Outcome, CliError> {
     let text = serde_json::to_string_pretty(&audit::schema()).map_err(CliError::runtime)?;
     writeln!(out, "{text}")?;
     Ok(Outcome::Done)
-}
-
-fn print_table(page: &Page, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{:27}  {:17}  {:8}  {:6}  {:3}  {:14}  {:36}  ENDPOINT",
-        "TIME", "TYPE", "SEVERITY", "METHOD", "ST", "ORGANIZATION", "REQUEST"
-    )?;
-    for event in &page.events {
-        let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
-        let text = |name: &str| {
-            event
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or("-")
-                .to_owned()
-        };
-        writeln!(
-            out,
-            "{:27}  {:17}  {:8}  {:6}  {:3}  {:14}  {:36}  {}",
-            text("timestamp"),
-            text("event_type"),
-            text("severity"),
-            text("method"),
-            event
-                .get("status_code")
-                .and_then(Value::as_u64)
-                .unwrap_or(0),
-            text("organization_id"),
-            text("request_id"),
-            text("endpoint"),
-        )?;
-    }
-    match &page.next_cursor {
-        Some(cursor) => writeln!(
-            out,
-            "{} events; more with --cursor {cursor}",
-            page.events.len()
-        ),
-        None => writeln!(out, "{} events", page.events.len()),
-    }
 }
 
 fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<Outcome, CliError> {

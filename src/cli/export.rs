@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{CliError, Outcome};
 use crate::admin::{SearchParameters, search_of};
+use crate::audit::project::{self, project};
 use crate::audit::proof::prove::{Dir, Prover, SealedParts};
 use crate::audit::{Matcher, RawEvent, read_all};
 
@@ -41,6 +42,10 @@ enum Format {
     Jsonl,
     /// A table of the main fields, and the stored line.
     Csv,
+    /// JSON lines in the words of the Elastic Common Schema 8.17.
+    Ecs,
+    /// JSON lines in the words of the Open Cybersecurity Schema Framework 1.8.
+    Ocsf,
 }
 
 /// One event with its proof.
@@ -67,7 +72,7 @@ pub(super) struct ExportArguments {
 
 impl ExportArguments {
     pub(super) fn run(&self, dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
-        if self.with_proof && self.format == Format::Csv {
+        if self.with_proof && self.format != Format::Jsonl {
             let reason = "--with-proof: only with --format jsonl, which keeps every byte";
             return Err(CliError::Usage(reason.to_owned()));
         }
@@ -121,7 +126,7 @@ impl ExportArguments {
             return writeln!(out, "{head}");
         }
         match self.format {
-            Format::Jsonl => Ok(()),
+            Format::Jsonl | Format::Ecs | Format::Ocsf => Ok(()),
             Format::Csv => write!(out, "{},event\r\n", COLUMNS.join(",")),
         }
     }
@@ -151,6 +156,8 @@ impl ExportArguments {
         }
         match self.format {
             Format::Jsonl => writeln!(out, "{json}")?,
+            Format::Ecs => tell(json, project::Format::Ecs, out)?,
+            Format::Ocsf => tell(json, project::Format::Ocsf, out)?,
             Format::Csv => {
                 let fields: Value = serde_json::from_str(json).map_err(CliError::runtime)?;
                 for column in COLUMNS {
@@ -161,6 +168,13 @@ impl ExportArguments {
         }
         Ok(())
     }
+}
+
+/// An event in the words of others; one that this version does not know is an error, not a gap.
+fn tell(json: &str, format: project::Format, out: &mut dyn Write) -> Result<(), CliError> {
+    let unknown = || CliError::Runtime(format!("not an event this version knows: {json}"));
+    let told = project(json, format).ok_or_else(unknown)?;
+    Ok(writeln!(out, "{told}")?)
 }
 
 /// A value as one cell says it.

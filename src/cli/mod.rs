@@ -11,6 +11,7 @@ mod proof;
 mod replay;
 mod report;
 mod rules;
+mod search;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -18,6 +18,7 @@ mod dead_letters;
 mod http;
 mod net;
 mod outstanding;
+mod search;
 mod sinks;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::search::{StoreError, search_store, searchable};
 pub use self::workers::Sinks;
 use crate::config::SinkSettings;
 

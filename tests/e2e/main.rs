@@ -35,6 +35,7 @@ mod sanitize;
 mod signing;
 mod sink_parts;
 mod sinks;
+mod store_search;
 mod stores;
 mod telemetry;
 mod timeouts;

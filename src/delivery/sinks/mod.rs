@@ -14,7 +14,9 @@ mod unacknowledged;
 
 use std::io;
 
+use super::search::{Newest, Span};
 use super::{Delivery, Record, Sink};
+use crate::audit::Search;
 use crate::config::{SinkKind, SinkSettings};
 
 /// The sink of this kind. It connects when there is something to deliver.
@@ -28,6 +30,21 @@ pub(super) fn build(sink: &SinkSettings) -> Box<dyn Sink> {
         SinkKind::Mongodb(settings) => Box::new(mongodb::Mongodb::new(settings, sink.timeout)),
         SinkKind::Elasticsearch(settings) => Box::new(elasticsearch::Elasticsearch::new(settings)),
         SinkKind::Splunk(settings) => Box::new(splunk::Splunk::new(settings)),
+    }
+}
+
+/// What a search may be about in the store of this sink; `None` where nothing can be read back.
+pub(super) fn newest(sink: &SinkSettings, search: &Search, span: Span) -> Option<Box<dyn Newest>> {
+    match &sink.kind {
+        SinkKind::Mongodb(settings) => {
+            let store = mongodb::Mongodb::new(settings, sink.timeout);
+            Some(Box::new(mongodb::search::Stored::of(store, search, span)))
+        }
+        SinkKind::Elasticsearch(settings) => {
+            let stored = elasticsearch::search::Stored::of(settings, search, span);
+            Some(Box::new(stored))
+        }
+        _ => None,
     }
 }
 

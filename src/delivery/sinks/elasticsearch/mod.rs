@@ -6,6 +6,7 @@
 //! that promise is told so in the cause, and gets nothing until the setting or the store is changed.
 
 mod bulk;
+pub(super) mod search;
 mod template;
 
 use std::io::Write;

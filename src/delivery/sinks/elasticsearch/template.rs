@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// Longest text that is indexed as one term; Lucene refuses terms beyond 32,766 bytes, and a character has up to 4.
-const KEYWORD_CHARACTERS_MAX: u32 = 8_191;
+pub(super) const KEYWORD_CHARACTERS_MAX: usize = 8_191;
 
 /// Which product answers, for they keep indexes by different means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

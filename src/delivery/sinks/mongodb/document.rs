@@ -120,6 +120,21 @@ fn acceptable(name: &str) -> Cow<'_, str> {
     Cow::Owned(characters.collect())
 }
 
+/// The name that became this one by [`acceptable`].
+pub(super) fn plain_name(name: &str) -> Cow<'_, str> {
+    if !name.contains(STAND_INS) {
+        return Cow::Borrowed(name);
+    }
+    let [dot, dollar, nul] = STAND_INS;
+    let characters = name.char_indices().map(|(at, character)| match character {
+        _ if character == dot => DOT,
+        _ if character == dollar && at == 0 => DOLLAR,
+        _ if character == nul => NUL,
+        other => other,
+    });
+    Cow::Owned(characters.collect())
+}
+
 /// One JSON value as BSON.
 struct Element;
 

@@ -6,8 +6,10 @@
 //!
 //! The official driver finds the primary, pools connections and speaks TLS; it does not retry for us.
 
+mod back;
 mod document;
 mod outcome;
+pub(super) mod search;
 
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ const NAMESPACE_NOT_FOUND: i32 = 26;
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Delivers to one collection.
-pub(super) struct Mongodb {
+pub(in crate::delivery) struct Mongodb {
     settings: MongodbSink,
     /// How long a batch may take, so that the driver gives up, and says why, before the worker does.
     timeout: Duration,
