@@ -53,7 +53,7 @@ pub enum SinkKind {
     Syslog(SyslogSink),
     /// Fluentd's forward protocol.
     Fluentd(FluentdSink),
-    /// JSON lines over TCP.
+    /// JSON for Logstash.
     Logstash(LogstashSink),
     /// Notifications of single findings.
     Notify(NotifySink),
@@ -130,11 +130,13 @@ pub struct FluentdSink {
     pub shared_key: Option<Secret>,
 }
 
-/// JSON lines over TCP.
+/// An input of Logstash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogstashSink {
-    /// Where it listens.
-    pub server: Server,
+pub enum LogstashSink {
+    /// JSON lines over TCP, which nobody acknowledges.
+    Tcp(Server),
+    /// A JSON array in each request.
+    Http(Service),
 }
 
 /// The other end of a connection to a sink.

@@ -218,3 +218,63 @@ async fn splunk_events_count_only_when_the_indexer_acknowledges_them() {
     assert_eq!(store.copies(), once(&ids));
     gateway.finish().await;
 }
+
+fn logstash(store: &StoreStandIn) -> Value {
+    let url = format!("{}/audit", store.url());
+    json!({"name": "elk", "linger_ms": 5, "logstash":
+        {"url": url, "username": "rg", "password": {"file": "password"}}})
+}
+
+#[tokio::test]
+async fn logstash_that_is_busy_or_refuses_the_password_gets_each_event_once() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::logstash().await);
+    let setup = Setup::from(&upstream).beside("password", "wrong\n");
+    let setup = setup.with("audit.sinks", json!([logstash(&store)]));
+    let gateway = setup.start().await;
+    ask(&gateway, &["g1"; 5]).await;
+    is_down(&gateway, "elk").await;
+    store.is_asked_again().await;
+    assert_eq!(store.copies(), once(&[]));
+    store.is(Mood::Refuses(429));
+    gateway.write("password", "hunter2-hunter2\n");
+    let reloaded = gateway.admin(Method::POST, "/reload").await;
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    store.is_asked_again().await;
+    store.is_asked_again().await;
+    store.is(Mood::Takes);
+    let ids = logged(&gateway);
+    store.has_all(&ids).await;
+    assert_eq!(store.copies(), once(&ids));
+    assert_eq!(dead(&gateway, "elk"), [""; 0]);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn logstash_gets_all_but_the_event_at_fault_and_a_lost_answer_repeats_one_batch() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::logstash().await);
+    store.is(Mood::Refuses(503));
+    let setup = Setup::from(&upstream).beside("password", "hunter2-hunter2\n");
+    let setup = setup.with("audit.sinks", json!([logstash(&store)]));
+    let gateway = setup.start().await;
+    ask(&gateway, &["g1", "g2", "poisoned", "g3", "g4"]).await;
+    is_down(&gateway, "elk").await;
+    store.is(Mood::Abhors("poisoned".to_owned()));
+    let poisoned = about(&gateway, "poisoned");
+    let mut ids = logged(&gateway);
+    ids.retain(|id| !poisoned.contains(id));
+    store.has_all(&ids).await;
+    assert_eq!(store.copies(), once(&ids));
+    eventually("the one at fault to be set apart", async || {
+        (dead(&gateway, "elk") == poisoned).then_some(())
+    })
+    .await;
+
+    store.is(Mood::Lies(1));
+    ask(&gateway, &["g5"]).await;
+    let last = about(&gateway, "g5");
+    eventually("the batch to be there twice", async || {
+        (store.copies().get(&last[0]) == Some(&2)).then_some(())
+    })
+    .await;
+    gateway.finish().await;
+}

@@ -7,15 +7,14 @@ use rustls_pki_types::ServerName;
 
 use super::{Compiler, Seen, all, count, millis, text};
 use crate::config::file::{
-    FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,
-    TlsClientShape,
+    FileSinkShape, FluentdSinkShape, SecretShape, SinkShape, SyslogSinkShape, TlsClientShape,
 };
 use crate::config::findings::shown;
 use crate::config::model::Secret;
 use crate::config::placed::Placed;
 use crate::config::sinks::{
-    FileSink, FluentdSink, Identity, LogstashSink, Server, SinkKind, SinkSettings, SyslogSink,
-    SyslogTransport, TlsClient,
+    FileSink, FluentdSink, Identity, Server, SinkKind, SinkSettings, SyslogSink, SyslogTransport,
+    TlsClient,
 };
 
 /// Size of a file that holds a secret.
@@ -102,7 +101,7 @@ impl Compiler<'_> {
             return self.splunk_sink(&splunk.value).map(SinkKind::Splunk);
         }
         let logstash = sink.logstash.as_ref()?;
-        self.logstash_sink(&logstash.value).map(SinkKind::Logstash)
+        self.logstash_sink(logstash).map(SinkKind::Logstash)
     }
 
     fn file_sink(&mut self, shape: &FileSinkShape) -> FileSink {
@@ -147,11 +146,6 @@ impl Compiler<'_> {
             tag: tag?,
             shared_key,
         })
-    }
-
-    fn logstash_sink(&mut self, shape: &LogstashSinkShape) -> Option<LogstashSink> {
-        let server = self.server(&shape.address, shape.tls.as_ref())?;
-        Some(LogstashSink { server })
     }
 
     /// The other end of a connection.

@@ -9,13 +9,13 @@ use mongodb::options::{ConnectionString, Credential};
 use super::access::PEM_BYTES_MAX;
 use super::{Compiler, millis, narrow, text};
 use crate::config::file::{
-    ElasticsearchSinkShape, MongodbSinkShape, MongodbTlsShape, SecretShape, SplunkSinkShape,
-    TlsClientShape,
+    ElasticsearchSinkShape, LogstashSinkShape, MongodbSinkShape, MongodbTlsShape, SecretShape,
+    SplunkSinkShape, TlsClientShape,
 };
 use crate::config::findings::shown;
 use crate::config::model::Secret;
 use crate::config::placed::Placed;
-use crate::config::sinks::Server;
+use crate::config::sinks::{LogstashSink, Server};
 use crate::config::stores::{ElasticsearchSink, MongodbSink, MongodbTls, Service, SplunkSink};
 
 impl Compiler<'_> {
@@ -116,23 +116,76 @@ impl Compiler<'_> {
         match (&shape.username, &shape.password, &shape.api_key) {
             (None, None, None) => Some(None),
             (None, None, Some(key)) => self.authorization("ApiKey", key).map(Some),
-            (Some(name), Some(password), None) => {
+            (name, password, None) => self.basic(name.as_ref(), password.as_ref()),
+            (_, _, Some(key)) => {
+                self.error(key, "must not stand beside username and password");
+                None
+            }
+        }
+    }
+
+    /// The `Authorization` field of a user with a password, who stands there as a whole or not at all.
+    #[expect(
+        clippy::option_option,
+        reason = "wrong, absent or there, as everywhere here"
+    )]
+    fn basic(
+        &mut self,
+        name: Option<&Placed<String>>,
+        password: Option<&Placed<SecretShape>>,
+    ) -> Option<Option<Secret>> {
+        match (name, password) {
+            (None, None) => Some(None),
+            (Some(name), Some(password)) => {
                 let password = self.secret(password)?;
                 let pair = format!("{}:{}", name.value, password.expose());
                 let field = format!("Basic {}", BASE64_STANDARD.encode(pair));
                 Some(Some(Secret::new(&field)))
             }
-            (Some(_), _, Some(key)) | (None, Some(_), Some(key)) => {
-                self.error(key, "must not stand beside username and password");
-                None
-            }
-            (Some(alone), None, None) => {
+            (Some(alone), None) => {
                 let reason = "must stand beside password";
                 self.error(alone, format!("{reason}: {}", shown(&alone.value)));
                 None
             }
-            (None, Some(alone), None) => {
+            (None, Some(alone)) => {
                 self.error(alone, "must stand beside username");
+                None
+            }
+        }
+    }
+
+    pub(super) fn logstash_sink(
+        &mut self,
+        shape: &Placed<LogstashSinkShape>,
+    ) -> Option<LogstashSink> {
+        let logstash = &shape.value;
+        match (&logstash.address, &logstash.url) {
+            (Some(address), None) => {
+                if logstash.username.is_some() || logstash.password.is_some() {
+                    self.error(shape, "must have username and password beside url only");
+                    return None;
+                }
+                let server = self.server(address, logstash.tls.as_ref())?;
+                Some(LogstashSink::Tcp(server))
+            }
+            (None, Some(url)) => {
+                let at = self.service_address(url, logstash.tls.as_ref());
+                let authorization =
+                    self.basic(logstash.username.as_ref(), logstash.password.as_ref());
+                let (server, path) = at?;
+                Some(LogstashSink::Http(Service {
+                    server,
+                    path,
+                    authorization: authorization?,
+                }))
+            }
+            (None, None) if self.findings.names(&shape.path) => None,
+            (None, None) => {
+                self.error(shape, "must have exactly one of address, url: none");
+                None
+            }
+            (Some(_), Some(_)) => {
+                self.error(shape, "must have exactly one of address, url: address, url");
                 None
             }
         }

@@ -39,7 +39,7 @@ pub(in crate::config) struct SinkShape {
     /// Fluentd's and Fluent Bit's forward protocol, with acknowledgements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) fluentd: Option<Placed<FluentdSinkShape>>,
-    /// JSON lines over TCP, as Logstash's `tcp` input with the `json_lines` codec takes them.
+    /// JSON for Logstash's `tcp` input (lines) or its `http` input (acknowledged batches).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) logstash: Option<Placed<LogstashSinkShape>>,
     /// Documents of a MongoDB collection.
@@ -174,15 +174,26 @@ impl Default for FluentdSinkShape {
     }
 }
 
-/// JSON lines over TCP.
+/// Logstash's `tcp` input, by `address`, or its `http` input, by `url`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["address"]))]
 pub(in crate::config) struct LogstashSinkShape {
-    /// Host name or IP address, and port.
+    /// The `tcp` input with the `json_lines` codec: host name or IP address, and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]
-    pub(in crate::config) address: Placed<String>,
-    /// Speak TLS.
+    pub(in crate::config) address: Option<Placed<String>>,
+    /// The `http` input, which acknowledges: `http://HOST:PORT` or `https://HOST:PORT`, with a path where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub(in crate::config) url: Option<Placed<String>>,
+    /// User of the `http` input, beside `password`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub(in crate::config) username: Option<Placed<String>>,
+    /// The user's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) password: Option<Placed<SecretShape>>,
+    /// Speak TLS; for an `https` address it says with which files, and without it the system's authorities are trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) tls: Option<Placed<TlsClientShape>>,
 }

@@ -103,6 +103,11 @@ impl HttpClient {
         }
     }
 
+    /// Whether the address has a path of its own, beside which nothing need be named.
+    pub(super) fn has_path(&self) -> bool {
+        !self.path.is_empty()
+    }
+
     /// Sends one request and reads the whole answer.
     ///
     /// # Errors

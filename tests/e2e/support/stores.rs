@@ -1,4 +1,4 @@
-//! Stand-ins for a search store (`_bulk`) and for Splunk's collector: they keep what they take by its id, and
+//! Stand-ins for a search store (`_bulk`), Splunk's collector and Logstash's `http` input: they keep what they take by its id, and
 //! fail the way such stores do.
 //!
 //! They are no products: they show what the gateway makes of the answers that the products' manuals describe.
@@ -57,6 +57,11 @@ impl StoreStandIn {
     /// A collector of Splunk's kind, whose token is `hec-token`.
     pub(crate) async fn splunk() -> Self {
         Self::start(splunk).await
+    }
+
+    /// Logstash's `http` input, for the user `rg` with the password `hunter2-hunter2`.
+    pub(crate) async fn logstash() -> Self {
+        Self::start(logstash).await
     }
 
     async fn start(answer: fn(&mut State, &Received) -> Reply) -> Self {
@@ -231,6 +236,33 @@ fn splunk(state: &mut State, request: &Received) -> Reply {
         200,
         &json!({"text": "Success", "code": 0, "ackId": state.bodies}),
     )
+}
+
+fn logstash(state: &mut State, request: &Received) -> Reply {
+    assert_eq!(request.target, "/audit");
+    assert_eq!(request.field("content-type"), "application/json");
+    state.bodies += 1;
+    // RFC 7617: the user and the password above.
+    if request.field("authorization") != "Basic cmc6aHVudGVyMi1odW50ZXIy" {
+        return reply(401, &Value::Null);
+    }
+    let body = decoded(request);
+    match &state.mood {
+        Mood::Refuses(status) => return reply(*status, &Value::Null),
+        Mood::Narrow(most) if body.len() > *most => return reply(413, &Value::Null),
+        Mood::Abhors(text) if body.contains(text.as_str()) => return reply(400, &Value::Null),
+        _ => {}
+    }
+    let events: Vec<Value> = serde_json::from_str(&body).expect("a JSON array");
+    for event in &events {
+        let id = event["event_id"].as_str().expect("an id");
+        take(state, id, &event.to_string(), false);
+    }
+    if let Mood::Lies(left @ 1..) = state.mood {
+        state.mood = Mood::Lies(left - 1);
+        return Reply::Close;
+    }
+    Reply::Whole(200, Vec::new(), "ok".into())
 }
 
 fn decoded(request: &Received) -> String {
