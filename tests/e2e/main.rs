@@ -33,6 +33,7 @@ mod recording;
 mod replay;
 mod sanitize;
 mod signing;
+mod sink_faults;
 mod sink_parts;
 mod sinks;
 mod store_search;

@@ -273,6 +273,11 @@ impl Gateway {
         self.process.stderr()
     }
 
+    /// Memory of its own that it has now, in KiB.
+    pub(crate) fn memory_kib(&self) -> Option<u64> {
+        self.process.memory_kib()
+    }
+
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);

@@ -105,6 +105,16 @@ impl Process {
         self.stderr.lock().expect("not poisoned").clone()
     }
 
+    /// Memory of its own that it has now, in KiB, as the kernel counts it; `None` where the kernel does not say.
+    pub(crate) fn memory_kib(&self) -> Option<u64> {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(file).ok()?;
+        let anonymous = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))?;
+        anonymous.split_whitespace().next()?.parse().ok()
+    }
+
     /// Sends a signal by name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.child.id());

@@ -117,7 +117,7 @@ action(type="omfile" file="{folder}/received" template="parsed" flushOnTXEnd="on
 pub(crate) struct FluentServer {
     pub(crate) address: SocketAddr,
     lines: Arc<Mutex<Vec<String>>>,
-    _running: Running,
+    running: Running,
 }
 
 impl FluentServer {
@@ -157,8 +157,15 @@ impl FluentServer {
         Some(Self {
             address: ([127, 0, 0, 1], port).into(),
             lines,
-            _running: running,
+            running,
         })
+    }
+
+    /// Sends it a signal by name, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.running.0.id());
+        let status = Command::new("sh").args(["-c", &command]).status();
+        assert!(status.expect("sh runs").success(), "{command}");
     }
 
     /// The JSON lines of all entries so far: `tag`, `seconds`, `record`.

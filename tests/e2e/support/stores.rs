@@ -19,6 +19,8 @@ pub(crate) enum Mood {
     Takes,
     /// Every request is answered with this status.
     Refuses(u16),
+    /// Takes nothing and never answers.
+    Silent,
     /// Every third event is too much, the first time it comes.
     Stutters,
     /// Events with this text are at fault.
@@ -67,7 +69,13 @@ impl StoreStandIn {
     async fn start(answer: fn(&mut State, &Received) -> Reply) -> Self {
         let state: Arc<Mutex<State>> = Arc::default();
         let kept = Arc::clone(&state);
-        let script = move |request: &Received| answer(&mut lock(&kept), request);
+        let script = move |request: &Received| {
+            let mut state = lock(&kept);
+            match state.mood {
+                Mood::Silent => Reply::Never,
+                _ => answer(&mut state, request),
+            }
+        };
         Self {
             upstream: Upstream::answering(script).await,
             state,
