@@ -3,9 +3,11 @@
 //! What is wrong is looked at many times a second and may come and go as often; people get two log lines for it.
 //! It does not decide what is wrong, and counts nothing: metrics have their own figures.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::health::Standing;
+use super::live::Shared;
 use crate::now::Now;
 
 /// How long a trouble must be gone before it counts as over.
@@ -79,34 +81,17 @@ impl<T: Copy + PartialEq> Alarm<T> {
     }
 }
 
-/// Everything the log's own thread tells people.
-pub(super) struct Alarms {
-    standing: Alarm<Standing>,
-    syncing: Alarm<()>,
-    signing: Alarm<()>,
-    /// Whether it was told that history is not what was signed, which does not end.
-    told_broken: bool,
-}
-
-impl Alarms {
-    pub(super) fn new() -> Self {
-        Self {
-            standing: Alarm::new(),
-            syncing: Alarm::new(),
-            signing: Alarm::of_attempts(),
-            told_broken: false,
-        }
-    }
-
-    /// How the log stands; `at_bound` says that it has its own size rather than that the disk is full.
-    pub(super) fn standing(&mut self, standing: Standing, at_bound: impl FnOnce() -> bool) {
+impl Shared {
+    /// Tells people how the log stands, where that has changed. Whoever finds that it takes no more tells at once: the
+    /// log's own thread may be waiting for the disk.
+    pub(super) fn tell(&self, standing: Standing) {
         let trouble = !matches!(standing, Standing::Writable | Standing::Closed);
-        match self
-            .standing
-            .observe(trouble.then_some(standing), Now::read())
-        {
+        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = alarm.observe(trouble.then_some(standing), Now::read());
+        drop(alarm);
+        match change {
             Some(Change::Began(Standing::Full)) => {
-                let cause = if at_bound() {
+                let cause = if self.lock().writer.is_at_bound() {
                     "audit.total_bytes_max is reached"
                 } else {
                     "no space left on the disk"
@@ -127,6 +112,24 @@ impl Alarms {
                 tracing::warn!(was, lasted_ms, "the audit log takes events again");
             }
             None => {}
+        }
+    }
+}
+
+/// What else the log's own thread tells people.
+pub(super) struct Alarms {
+    syncing: Alarm<()>,
+    signing: Alarm<()>,
+    /// Whether it was told that history is not what was signed, which does not end.
+    told_broken: bool,
+}
+
+impl Alarms {
+    pub(super) fn new() -> Self {
+        Self {
+            syncing: Alarm::new(),
+            signing: Alarm::of_attempts(),
+            told_broken: false,
         }
     }
 

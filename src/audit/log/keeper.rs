@@ -122,8 +122,7 @@ impl Keeper {
 
     /// Tells people how the log stands, where that has changed.
     fn tell(&mut self, shared: &Shared) {
-        let at_bound = || shared.lock().writer.is_at_bound();
-        self.alarms.standing(shared.standing(), at_bound);
+        shared.tell(shared.standing());
         if self.alarms.history(self.notary.is_broken()) {
             shared.lock().writer.set_history_broken();
             drop(shared.append(&broken_event(&shared.ids)));

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::alarm::Alarm;
 use super::follow::Reach;
 use super::format::{LogId, PAYLOAD_BYTES_MAX};
 use super::health::Standing;
@@ -72,6 +73,8 @@ pub(super) struct Shared {
     pub(super) synced: watch::Sender<Synced>,
     /// A copy of the writer's [`Distress`], read without the lock.
     pub(super) distress: AtomicU8,
+    /// What people were told of it.
+    pub(super) alarm: Mutex<Alarm<Standing>>,
     pub(super) ids: EventIds,
     pub(super) public_key: PublicKey,
     /// Held while events are erased.
@@ -138,6 +141,7 @@ impl Log {
             erasing: Mutex::new(()),
             public_key: keeper.notary.public_key().clone(),
             distress: AtomicU8::new(writer.distress() as u8),
+            alarm: Mutex::new(Alarm::new()),
             state: Mutex::new(State {
                 writer,
                 events_refused: 0,
@@ -365,8 +369,13 @@ impl Shared {
             self.work.notify_one();
         }
         if !state.closed {
-            self.distress
-                .store(state.writer.distress() as u8, Ordering::Relaxed);
+            let distress = state.writer.distress() as u8;
+            if self.distress.load(Ordering::Relaxed) != distress {
+                self.distress.store(distress, Ordering::Relaxed);
+                let standing = self.standing();
+                drop(state);
+                self.tell(standing);
+            }
         }
         appended
     }
