@@ -176,6 +176,7 @@ fn log_options(config: &Config) -> LogOptions {
             Some(file) => file.clone(),
             None => config.data_dir.join(audit::SIGNING_KEY_FILE),
         },
+        encryption: config.audit.encryption.clone(),
         segment_bytes_max: config.audit.segment_bytes_max,
         total_bytes_max: config.audit.total_bytes_max,
         ..LogOptions::new(config.data_dir.join("audit"))

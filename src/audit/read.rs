@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::log::FormatError;
+use super::log::encrypted::read_only;
 use super::log::format::HEADER_BYTES;
 use super::log::frames::{Frames, Step};
 use super::log::segments::{Segment, segments};
@@ -34,7 +35,14 @@ pub enum ReadError {
 ///
 /// One segment is held in memory at a time. Damage is an item of its own, after which reading goes on.
 pub fn read_all(dir: &Path) -> ReadAll {
-    ReadAll::over(Box::new(Directory::read_only(dir)))
+    match read_only(dir) {
+        Ok(storage) => ReadAll::over(Box::new(storage)),
+        Err(error) => ReadAll {
+            failed: Some(error),
+            segments: VecDeque::new(),
+            ..ReadAll::over(Box::new(Directory::read_only(dir)))
+        },
+    }
 }
 
 /// The iterator of [`read_all`].

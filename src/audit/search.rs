@@ -18,10 +18,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::event::{EventType, Severity, Source};
+use super::log::encrypted::read_only;
 use super::log::format::{Frame, HEADER_BYTES};
 use super::log::frames::{Frames, Step};
 use super::log::segments::{index_name, segment_name, segments};
-use super::log::storage::{Directory, Storage, StorageFile, read_whole};
+use super::log::storage::{Storage, StorageFile, read_whole};
 use super::log::summary::{
     Block, Blocks, Field, address_fingerprint, decode_index, fingerprint, status_bit,
 };
@@ -190,7 +191,7 @@ pub(crate) struct SegmentView {
 ///
 /// When the cursor is not one of ours or the directory cannot be read.
 pub fn search_dir(dir: &Path, search: &Search) -> Result<Page, SearchError> {
-    let storage = Directory::read_only(dir);
+    let storage = read_only(dir)?;
     let views: Vec<SegmentView> = segments(&storage)?
         .into_iter()
         .map(|segment| SegmentView {

@@ -10,10 +10,11 @@ use std::io;
 use std::path::Path;
 
 use super::log::Chain;
+use super::log::encrypted::read_only;
 use super::log::format::{Frame, HEADER_BYTES, Kind};
 use super::log::frames::{Frames, Step};
 use super::log::segments::{Segment, checkpoint, segments};
-use super::log::storage::{Directory, Storage, read_whole};
+use super::log::storage::{Storage, read_whole};
 use super::proof::check::{Place, SignedCheck, Trust};
 use super::proof::erasures::Erasures;
 use super::proof::{Hash, TreeHead};
@@ -135,7 +136,7 @@ impl Verification {
 ///
 /// When the directory or a file of it cannot be read at all.
 pub fn verify(dir: &Path, trust: &Trust) -> io::Result<Verification> {
-    verify_storage(&Directory::read_only(dir), trust)
+    verify_storage(&read_only(dir)?, trust)
 }
 
 pub(crate) fn verify_storage(storage: &dyn Storage, trust: &Trust) -> io::Result<Verification> {

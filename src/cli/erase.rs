@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CliError, Outcome};
 use crate::admin::{SearchParameters, search_of};
-use crate::audit::{EraseError, Extent, Log, LogOptions, OpenError, SIGNING_KEY_FILE};
+use crate::audit::{EraseError, Extent, KeyRing, Log, LogOptions, OpenError, SIGNING_KEY_FILE};
 use crate::erasure::{self, Request};
 
 /// What `audit erase` is told.
@@ -43,6 +43,7 @@ impl EraseArguments {
         let options = LogOptions {
             signing_key_file,
             total_bytes_max: u64::MAX / 4,
+            encryption: KeyRing::from_environment().map_err(CliError::runtime)?,
             ..LogOptions::new(data_dir.join("audit"))
         };
         let (log, _) = Log::open(&options).map_err(|error| match error {

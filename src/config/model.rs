@@ -19,6 +19,7 @@ use super::enrichment::{GeoIpSettings, GraphClassification, Pii};
 use super::file::FileShape;
 use super::rules::{ComplexitySettings, RulesSettings};
 use super::sinks::SinkSettings;
+use crate::audit::KeyRing;
 use crate::policy::penalty::Terms;
 use crate::policy::route::{PathTemplate, Router};
 
@@ -371,6 +372,8 @@ pub struct AuditSettings {
     pub durability: Durability,
     /// The key that signs the log, if it is not in the data folder.
     pub signing_key_file: Option<PathBuf>,
+    /// The keys that encrypt its events on the disk, if any.
+    pub encryption: KeyRing,
     /// Size at which a segment is closed and the next one begun.
     pub segment_bytes_max: u64,
     /// Size of the whole log; at least two segments.

@@ -267,3 +267,43 @@ async fn answers_wait_for_the_disk_where_the_log_is_synced() {
     gateway.restart().await;
     gateway.finish().await;
 }
+
+#[tokio::test]
+async fn what_events_say_does_not_stand_on_the_disk_where_there_is_a_key() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Setup::from(&upstream)
+        .with("audit.encryption_key_file", "log.keys")
+        .beside("log.keys", "5a".repeat(32))
+        .start()
+        .await;
+    let request = gateway.request(Method::GET, "/v1/graphs");
+    let answer = gateway.send(request.header("user-agent", "ada/1.0")).await;
+    let event = gateway.audit_of(&answer).await;
+    assert_eq!(event["user_agent"], "ada/1.0");
+    let readable = |(_, bytes): &(_, Vec<u8>)| {
+        let text = String::from_utf8_lossy(bytes);
+        text.contains("ada/1.0") || text.contains(answer.request_id())
+    };
+    assert!(!gateway.stored_files().iter().any(readable));
+
+    let verify = ["audit", "--data-dir", "data", "verify"];
+    let refused = gateway.command(&verify);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("RG_AUDIT_ENCRYPTION_KEY_FILE"),
+        "{refused:?}"
+    );
+    let keys = [("RG_AUDIT_ENCRYPTION_KEY_FILE", "log.keys")];
+    let verified = gateway.command_with(&keys, &verify);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let exported = gateway.command_with(&keys, &["audit", "--data-dir", "data", "export"]);
+    assert!(exported.stdout.contains("ada/1.0"), "{exported:?}");
+    // A gateway that is started again reads on where it was.
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit().await, Some(0));
+    gateway.restart().await;
+    let found = gateway.audit_of(&answer).await;
+    assert_eq!(found["event_id"], event["event_id"]);
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit().await, Some(0));
+}

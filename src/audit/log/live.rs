@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::alarm::Alarm;
+use super::encrypted::Encrypted;
 use super::follow::Reach;
 use super::format::{LogId, PAYLOAD_BYTES_MAX};
 use super::health::Standing;
@@ -112,8 +113,9 @@ impl Log {
             path: options.dir.clone(),
             source,
         };
+        let directory = Directory::writable(&options.dir).map_err(failed)?;
         let storage: Arc<dyn Storage> =
-            Arc::new(Directory::writable(&options.dir).map_err(failed)?);
+            Arc::new(Encrypted::new(directory, options.encryption.clone()));
         let lock = lock(&options.dir)?;
         let limits = options.limits();
         let mut log_id = [0; 16];

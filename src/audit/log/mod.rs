@@ -15,8 +15,9 @@
 //!   is full: `verify` says where history begins, and a system event tells of each segment the log dropped.
 //! - The disk used is bounded by [`total_bytes_max`](LogOptions::total_bytes_max); what happens there is
 //!   [`WhenFull`].
+//! - With [keys](LogOptions::encryption) what events say does not stand readable on the disk; see `encrypted`.
 //!
-//! It does not choose what is recorded, deliver events elsewhere, or encrypt.
+//! It does not choose what is recorded, or deliver events elsewhere.
 //!
 //! # On disk
 //!
@@ -86,6 +87,7 @@
 
 mod alarm;
 mod digest;
+pub(crate) mod encrypted;
 mod erase;
 mod follow;
 pub(crate) mod format;
@@ -109,6 +111,7 @@ mod model;
 mod simulated;
 
 pub use digest::{Digest, Parts, Seal};
+pub use encrypted::{KeyRing, KeyRingError};
 pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan, Extent};
 pub use follow::{Followed, FollowedEvent, Follower, Lost};
 pub use format::{Chain, FormatError};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::encrypted::KeyRing;
 use super::writer::Limits;
 
 /// Space kept back for the last events before a full disk, in bytes.
@@ -39,6 +40,8 @@ pub struct LogOptions {
     pub durability: Durability,
     /// The Ed25519 key checkpoints are signed with, PKCS #8 in PEM; made if absent.
     pub signing_key_file: PathBuf,
+    /// The keys events are encrypted with on the disk; without one they are not.
+    pub encryption: KeyRing,
     /// Size at which the next segment is begun; at most a quarter of the whole, 64 KiB to 1 GiB.
     pub segment_bytes_max: u64,
     /// Size of all segments together.
@@ -57,6 +60,7 @@ impl LogOptions {
             signing_key_file: dir.join("signing.key"),
             dir,
             durability: Durability::Written,
+            encryption: KeyRing::default(),
             segment_bytes_max: 64 << 20,
             total_bytes_max: 10 << 30,
             when_full: WhenFull::Refuse,

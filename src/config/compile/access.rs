@@ -10,6 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Compiler, Seen, all, is_missing, narrow, text};
+use crate::audit::KeyRing;
 use crate::config::file::{AdminShape, FileShape, ListenerShape, PlanShape, TlsShape};
 use crate::config::findings::shown;
 use crate::config::model::{Admin, Listener, PlanSettings, Protocol, Secret, TlsFiles};
@@ -20,6 +21,8 @@ use crate::config::read_bounded;
 pub(super) const PEM_BYTES_MAX: usize = 1024 * 1024;
 /// Size of a token.
 const TOKEN_BYTES_MAX: usize = 4096;
+/// Size of a file of encryption keys.
+const KEY_RING_BYTES_MAX: usize = 16 * 1024;
 
 impl Compiler<'_> {
     pub(super) fn listeners(&mut self, shapes: &[Placed<ListenerShape>]) -> Option<Vec<Listener>> {
@@ -137,6 +140,15 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    /// The keys of a file.
+    pub(super) fn key_ring(&mut self, name: &Placed<String>) -> Option<KeyRing> {
+        let bytes = self.file(name, KEY_RING_BYTES_MAX)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let keys = KeyRing::parse(&text);
+        keys.map_err(|error| self.error(name, format!("{error}: {}", shown(&name.value))))
+            .ok()
     }
 
     pub(super) fn admin(&mut self, shape: &Placed<AdminShape>) -> Option<Admin> {

@@ -29,6 +29,7 @@ use super::model::{
     TelemetrySettings, TracesSettings,
 };
 use super::placed::Placed;
+use crate::audit::KeyRing;
 
 /// Compiles a file of the right shape; `None` where something was reported.
 pub(super) fn compile(file: FileShape, base_dir: &Path, findings: &mut Findings) -> Option<Config> {
@@ -223,8 +224,13 @@ impl Compiler<'_> {
             );
             self.error(at, reason);
         }
+        let encryption = match &shape.encryption_key_file {
+            Some(file) => self.key_ring(file)?,
+            None => KeyRing::default(),
+        };
         Some(AuditSettings {
             durability: shape.durability.value,
+            encryption,
             signing_key_file: shape.signing_key_file.as_ref().map(|file| self.path(file)),
             segment_bytes_max: segment.value,
             total_bytes_max: total.value,

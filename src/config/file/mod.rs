@@ -336,6 +336,10 @@ pub(super) struct AuditShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub(super) signing_key_file: Option<Placed<String>>,
+    /// Keys the events are encrypted with on the disk: 64 hexadecimal digits a line, the last one encrypts, all decrypt. Not encrypted unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub(super) encryption_key_file: Option<Placed<String>>,
     /// Size at which a segment is closed and the next one begun.
     #[schemars(range(min = 65_536, max = 4_294_967_296_u64))]
     pub(super) segment_bytes_max: Placed<u64>,
@@ -357,6 +361,7 @@ impl Default for AuditShape {
         Self {
             durability: by_default(Durability::Written),
             signing_key_file: None,
+            encryption_key_file: None,
             segment_bytes_max: by_default(67_108_864_u64),
             total_bytes_max: by_default(10_737_418_240_u64),
             when_full: by_default(WhenFull::Refuse),

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::answer::{Answer, Answered};
-use super::process::{Outcome, Process, run_to_end};
+use super::process::{Outcome, Process, run_to_end, run_to_end_with};
 use super::schema::departs;
 use super::setup::{ApiKey, NewKey, Setup};
 use super::{PATIENCE, wire};
@@ -192,6 +192,11 @@ impl Gateway {
     /// Runs a command of the executable in the gateway's folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Outcome {
         run_to_end(self.folder.path(), arguments)
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn command_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
+        run_to_end_with(self.folder.path(), variables, arguments)
     }
 
     /// Runs a script with Python in the gateway's folder; `None` where there is no Python.

@@ -22,8 +22,18 @@ pub(crate) struct Outcome {
 
 /// Runs the executable to its end.
 pub(crate) fn run_to_end(folder: &Path, arguments: &[&str]) -> Outcome {
+    run_to_end_with(folder, &[], arguments)
+}
+
+/// The same, with variables in its environment.
+pub(crate) fn run_to_end_with(
+    folder: &Path,
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> Outcome {
     let output = Command::new(EXECUTABLE)
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()

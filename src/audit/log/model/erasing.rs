@@ -6,7 +6,7 @@ use super::super::erase::{Eraser, Extent};
 use super::super::format::{Frame, HEADER_BYTES, Kind};
 use super::super::frames::{Frames, Step};
 use super::super::segments::segment_name;
-use super::super::storage::{Storage, read_whole};
+use super::super::storage::read_whole;
 use super::World;
 
 impl World {
@@ -22,7 +22,7 @@ impl World {
         };
         let third = self.random.below(3) as u64;
         let extent = [Extent::Whole, Extent::Personal][self.random.below(2)];
-        let bytes = read_whole(&self.disk, &segment_name(ordinal)).unwrap();
+        let bytes = read_whole(&*self.storage, &segment_name(ordinal)).unwrap();
         let meant: Vec<Frame<'_>> = Frames::new(&bytes, HEADER_BYTES)
             .filter_map(|step| match step {
                 Step::Frame { frame, .. } => Some(frame),
@@ -61,12 +61,12 @@ impl World {
 
     fn carry_out(&mut self, eraser: &Eraser<'_>, segments: &[(u64, u64)]) -> io::Result<()> {
         for segment in segments {
-            let prepared = eraser.prepare(&self.disk, *segment)?;
+            let prepared = eraser.prepare(&*self.storage, *segment)?;
             if let (Some((rewritten, _)), Some(writer)) = (prepared, &mut self.writer) {
                 writer.replace(segment.0, &rewritten)?;
             }
         }
-        self.disk.sync_directory()
+        self.storage.sync_directory()
     }
 
     /// Records what will be erased; whether that is durable.

@@ -12,12 +12,14 @@ use std::sync::Arc;
 use ring::signature::Ed25519KeyPair;
 use uuid::Uuid;
 
+use super::encrypted::{Encrypted, HEAD_BYTES, KeyRing};
 use super::format::HEADER_BYTES;
 use super::options::{Durability, WhenFull};
 use super::recover::recover;
 use super::report::Recovery;
 use super::segments::checkpoint;
 use super::simulated::{Faults, Random, Simulated};
+use super::storage::Storage;
 use super::summary::Traits;
 use super::upkeep::SyncJob;
 use super::writer::{Entry, Limits, Writer};
@@ -36,7 +38,11 @@ type Events = Vec<(u64, String)>;
 struct World {
     random: Random,
     disk: Simulated,
+    /// Half of the logs are encrypted.
+    keys: KeyRing,
     limits: Limits,
+    /// What the writer writes to.
+    storage: Arc<dyn Storage>,
     writer: Option<Writer>,
     notary: Option<Notary>,
     job: Option<(SyncJob, Option<io::Result<()>>)>,
@@ -77,8 +83,12 @@ impl World {
             },
         };
         let event = AuditEvent::new(Uuid::nil(), 0, EventType::SystemEvent, Severity::Info);
+        let keys: &[[u8; 32]] = if random.chance(50) { &[[6; 32]] } else { &[] };
+        let (disk, keys) = (Simulated::new(random.next()), KeyRing::of(keys));
         Self {
-            disk: Simulated::new(random.next()),
+            storage: Arc::new(Encrypted::new(disk.clone(), keys.clone())),
+            disk,
+            keys,
             random,
             limits,
             writer: None,
@@ -138,7 +148,7 @@ impl World {
                 }
             }
             Some((job, None)) => {
-                let result = job.run(&self.disk);
+                let result = job.run(&*self.storage);
                 self.job = Some((job, Some(result)));
             }
             Some((job, Some(result))) => {
@@ -197,7 +207,8 @@ impl World {
 
     /// Opens the log as the gateway does: recover, sync, go on.
     fn open(&mut self) -> io::Result<Recovery> {
-        let storage = Arc::new(self.disk.clone());
+        let storage: Arc<dyn Storage> = Arc::new(self.fresh());
+        self.storage = storage.clone();
         let (start, recovery) = recover(&*storage, [9; 16], self.limits.segment_bytes_max)?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&[5; 32]).unwrap();
         let log_id = start.log_id;
@@ -214,8 +225,13 @@ impl World {
         Ok(recovery)
     }
 
+    /// The disk, as a process that just began sees it.
+    fn fresh(&self) -> Encrypted<Simulated> {
+        Encrypted::new(self.disk.clone(), self.keys.clone())
+    }
+
     fn events(&self) -> Events {
-        ReadAll::over(Box::new(self.disk.clone()))
+        ReadAll::over(Box::new(self.fresh()))
             .map_while(Result::ok)
             .map(|event| (event.position.0, event.json.get().to_owned()))
             .collect()
@@ -292,7 +308,7 @@ impl World {
             self.acknowledged.insert(sequence, json);
         }
         (self.last, self.written, self.synced) = (last, last, last);
-        let verification = verify_storage(&self.disk, &Trust::default()).unwrap();
+        let verification = verify_storage(&self.fresh(), &Trust::default()).unwrap();
         let bad = verification.first_bad.filter(|bad| {
             // Where even the checkpoint cannot be written, none can be asked for.
             (bad.reason != BadReason::NoCheckpoint || !self.faulty)
@@ -319,24 +335,24 @@ impl World {
         self.writer = None;
         self.notary = None;
         self.set_faults(Faults::default());
-        let vouched = checkpoint(&self.disk)
+        let vouched = checkpoint(&self.fresh())
             .unwrap()
             .map_or(0, |checkpoint| checkpoint.sequence);
         let before = self.events();
-        let tail_before = verify_storage(&self.disk, &Trust::default())
+        let tail_before = verify_storage(&self.fresh(), &Trust::default())
             .unwrap()
             .tail_bytes;
         let Some((name, at)) = self.disk.rot(|name| name.ends_with(".seg")) else {
             return;
         };
-        let after: Vec<_> = ReadAll::over(Box::new(self.disk.clone()))
+        let after: Vec<_> = ReadAll::over(Box::new(self.fresh()))
             .filter_map(Result::ok)
             .map(|event| (event.position.0, event.json.get().to_owned()))
             .collect();
         // With its successor's header gone, a superseded segment may show an event that was offered and refused.
         let known = |event: &(u64, String)| self.was_once(event) || before.contains(event);
         assert!(after.iter().all(known), "a wrong event was read");
-        let verification = verify_storage(&self.disk, &Trust::default()).unwrap();
+        let verification = verify_storage(&self.fresh(), &Trust::default()).unwrap();
         let noticed = !verification.is_sound() || verification.tail_bytes > tail_before;
         assert!(
             after == before || noticed,
@@ -345,7 +361,7 @@ impl World {
         if let Some(bad) = &verification.first_bad
             && verification.bad_total == 1
             && bad.segment > 0
-            && at >= HEADER_BYTES
+            && at >= HEAD_BYTES + HEADER_BYTES
             && after != before
         {
             assert_eq!(
@@ -355,7 +371,7 @@ impl World {
             );
         }
         let recovery = self.open().expect("a damaged log still opens");
-        let kept: Vec<_> = ReadAll::over(Box::new(self.disk.clone()))
+        let kept: Vec<_> = ReadAll::over(Box::new(self.fresh()))
             .filter_map(Result::ok)
             .map(|event| (event.position.0, event.json.get().to_owned()))
             .collect();
@@ -399,7 +415,7 @@ fn run(seed: u64) {
             }
             85..88 => {
                 if let Some(job) = world.writer.as_mut().and_then(Writer::index_job) {
-                    job.run(&world.disk);
+                    job.run(&*world.storage);
                 }
             }
             88..93 => {
