@@ -242,3 +242,65 @@ fn assets_of_web_sites_pass_and_probes_do_not() {
         assert!(stopped(&inspect(path, None, b"")), "{path}");
     }
 }
+
+/// A document of strings, about as long as said, each made from its number.
+fn strings(bytes: usize, text: impl Fn(usize) -> String) -> Vec<u8> {
+    let mut out = b"[".to_vec();
+    for number in 0.. {
+        let string = serde_json::to_vec(&text(number)).unwrap();
+        if out.len() + string.len() > bytes {
+            break;
+        }
+        out.extend_from_slice(if number > 0 { b"," } else { b"" });
+        out.extend_from_slice(&string);
+    }
+    out.push(b']');
+    out
+}
+
+#[test]
+fn a_mebibyte_of_honest_values_is_looked_at_whole() {
+    let kinds: [fn(usize) -> String; 4] = [
+        |n| format!("R&D; {n} or 6 (2nd floor)"),
+        |n| format!("https://example.com/a/b{n}?c=d&e=f%20g "),
+        |n| {
+            format!(
+                "# Notes {n}\n\nUse `ls -la` and see. It's *fine*; see [docs](https://example.com/a?b={n}&c=d).\n"
+            )
+        },
+        |n| {
+            format!(
+                "<p>Hello <b>you {n}</b>, <a href=\"https://example.com/?a={n}&amp;b=2\">this</a></p>"
+            )
+        },
+    ];
+    for kind in kinds {
+        let inspection = inspect("/v1/things", None, &strings(1 << 20, kind));
+        assert_eq!(inspection.bounds, [], "{}", kind(7));
+        assert!(!stopped(&inspection), "{}", kind(7));
+    }
+}
+
+#[test]
+fn work_has_a_bound_which_is_a_finding() {
+    let body = strings(4 << 20, |n| format!("'{n}\\]"));
+    let inspection = inspect("/v1/things", None, &body);
+    let bounds: Vec<&str> = inspection.bounds.iter().map(|b| b.bound).collect();
+    assert_eq!(bounds, ["bound.work"]);
+    assert!(stopped(&inspection));
+    let indicator = inspection
+        .indicators
+        .iter()
+        .find(|i| i.rule.as_ref() == "bound-structure");
+    let field = indicator.map(|i| i.field.as_str()).unwrap_or_default();
+    assert!(field.starts_with("$["), "{field}");
+}
+
+#[test]
+fn a_request_with_all_indicators_it_may_have_is_stopped() {
+    let body = strings(1 << 20, |n| format!("{n}' union select a, b from t -- "));
+    let inspection = inspect("/v1/things", None, &body);
+    assert!(stopped(&inspection));
+    assert_eq!(inspection.indicators.len(), 64);
+    assert_eq!(inspection.bounds, []);
+}

@@ -204,6 +204,13 @@ pub fn is_statement(text: &[u8], expected: bool) -> bool {
         if !expected && !opens {
             return false;
         }
+    } else if !expected
+        && text
+            .first()
+            .is_none_or(|b| b.is_ascii() && !b.is_ascii_alphabetic() && *b != b'\\')
+    {
+        // A sign or a number starts no statement.
+        return false;
     }
     let most = if expected { 128 } else { 512 };
     let head = text.get(..text.len().min(most)).unwrap_or_default();

@@ -4,8 +4,8 @@
 //! the signs that only syntax has. A quote before an English word is none, nor is a clause keyword in
 //! prose: every keyword is shared with some language, so it is the signs after it that count.
 
-use super::keyword::Keyword as K;
-use super::lexer::{Kind, Open, Token, Tokens, tokens};
+use super::keyword::{Keyword as K, keyword};
+use super::lexer::{Kind, Open, Token, Tokens, names, tokens};
 use super::{Finding, Findings, evidence};
 
 /// Closing marks tried in one value; later ones are not.
@@ -14,10 +14,12 @@ const MARKS_MAX: usize = 12;
 /// Bytes read after a mark.
 const TAIL_BYTES_MAX: usize = 2_048;
 
-/// Notes what in a value would break out of a literal, a pattern or a number.
-pub fn collect(value: &[u8], findings: &mut Findings) {
+/// Notes what in a value would break out of a literal, a pattern or a number, and says how many tokens it read.
+pub fn collect(value: &[u8], findings: &mut Findings) -> usize {
+    let mut read = 0;
     let mut open = 0_i32;
     let mut marks = 0;
+    let mut closed_to = None;
     let mut quotes = [0_u32; 3];
     let marked = |b: u8| {
         matches!(
@@ -41,18 +43,29 @@ pub fn collect(value: &[u8], findings: &mut Findings) {
             b'\'' | b'"' | b'`' if closes_own(value, at, *byte, &mut quotes) => continue,
             _ => {}
         }
+        // From a mark before it on, which nothing but closing marks followed, the same was read.
+        if !quote && closed_to == Some(at) {
+            closed_to = Some(at + 1);
+            continue;
+        }
+        closed_to = (!quote).then_some(at + 1);
         marks += 1;
         if marks > MARKS_MAX || !tail.iter().any(|b| b.is_ascii_alphabetic() || *b == b'-') {
-            return;
+            return read;
+        }
+        if !may_go_on(tail) {
+            continue;
         }
         let list = tokens(tail);
+        read += READ_TOKENS + list.list.len();
         if goes_on(tail, &list, quote) {
             let kind = if quote {
                 Finding::ValueBreakout
             } else {
                 Finding::PatternBreakout
             };
-            return findings.note(kind, u32::try_from(at).unwrap_or(0));
+            findings.note(kind, u32::try_from(at).unwrap_or(0));
+            return read;
         }
     }
     // Without a closing mark something has to say early that this is no prose.
@@ -60,9 +73,13 @@ pub fn collect(value: &[u8], findings: &mut Findings) {
         .first()
         .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
     if starts || memchr::memmem::find(value, b"//").is_some() {
-        bare(value, findings);
+        read += READ_TOKENS + bare(value, findings);
     }
+    read
 }
+
+/// What a reading costs by itself, in tokens.
+const READ_TOKENS: usize = 10;
 
 /// Whether a quote pairs with an earlier one of the value; an escaped one is no pair of any.
 fn closes_own(value: &[u8], at: usize, quote: u8, quotes: &mut [u32; 3]) -> bool {
@@ -86,8 +103,8 @@ fn tail(value: &[u8], at: usize) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// A number or a name, then Cypher, then a comment: nothing had to be closed.
-fn bare(value: &[u8], findings: &mut Findings) {
+/// A number or a name, then Cypher, then a comment: nothing had to be closed. Says how many tokens it read.
+fn bare(value: &[u8], findings: &mut Findings) -> usize {
     let value = value.strip_prefix(b"-").unwrap_or(value);
     let list = tokens(
         value
@@ -103,7 +120,7 @@ fn bare(value: &[u8], findings: &mut Findings) {
         .first()
         .is_some_and(|t| matches!(t.kind, Kind::Number | Kind::Word) && !t.keyword.starts_clause());
     let Some(clause) = clause.filter(|_| plain) else {
-        return;
+        return list.list.len();
     };
     let signs = signs(value, &list, clause);
     let number = list.list.first().is_some_and(|t| t.kind == Kind::Number) && clause == 1;
@@ -113,6 +130,53 @@ fn bare(value: &[u8], findings: &mut Findings) {
     if signs.comment && (signs.score >= 2 || signs.strong) || number && (signs.strong || connects) {
         findings.note(Finding::ValueBreakout, 0);
     }
+    list.list.len()
+}
+
+/// Whether the first word or sign after closing marks is one that [`goes_on`] takes, as far as that shows without
+/// reading tokens.
+fn may_go_on(tail: &[u8]) -> bool {
+    let at = tail.iter().position(|b| {
+        !matches!(
+            b,
+            b'\t'..=b'\r' | 0x1c..=b' ' | b')' | b'}' | b']' | b',' | b';'
+        )
+    });
+    let rest = at.and_then(|at| tail.get(at..)).unwrap_or_default();
+    match rest.first() {
+        Some(first) if first.is_ascii_alphabetic() => {
+            let width = names(rest);
+            let whole = rest.get(width).is_none_or(u8::is_ascii);
+            let word = keyword(rest.get(..width).unwrap_or_default());
+            !whole || goes_on_with(word)
+        }
+        Some(b'+' | b'|') => memchr::memmem::find(rest, b"//").is_some() || comments(rest),
+        Some(b'-') => follows(rest, b"[-(>"),
+        Some(b'<') => follows(rest, b"-"),
+        // A comment, an escape or an exotic blank may stand before what goes on.
+        Some(b'/') => matches!(rest.get(1), Some(b'/' | b'*')),
+        Some(b'\\' | 0x80..) => true,
+        _ => false,
+    }
+}
+
+/// Whether a block comment is opened.
+fn comments(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"/*").is_some()
+}
+
+/// Whether one of some signs stands after the first, or something that may hide it.
+fn follows(text: &[u8], signs: &[u8]) -> bool {
+    let mut rest = text.iter().skip(1);
+    let next = rest.find(|b| !matches!(b, b'\t'..=b'\r' | 0x1c..=b' '));
+    next.is_some_and(|b| signs.contains(b) || matches!(b, b'/' | b'\\' | 0x80..))
+}
+
+/// Whether Cypher goes on with a keyword after a closing mark.
+fn goes_on_with(keyword: K) -> bool {
+    is_connective(keyword)
+        || keyword.starts_clause()
+        || matches!(keyword, K::Where | K::Order | K::Limit | K::Skip)
 }
 
 /// Whether the text after a closing mark is Cypher going on.
@@ -138,9 +202,7 @@ fn goes_on(tail: &[u8], list: &Tokens, quote: bool) -> bool {
     if first.kind == Kind::Sign(b'+') || first.kind == Kind::Sign(b'|') {
         return signs.comment && signs.score >= 2;
     }
-    if !(first.keyword.starts_clause()
-        || matches!(first.keyword, K::Where | K::Order | K::Limit | K::Skip))
-    {
+    if !goes_on_with(first.keyword) {
         return false;
     }
     signs.strong || signs.score >= 2 || signs.cut && list.list.len() < at + 12
@@ -361,4 +423,45 @@ fn ends_operand(list: &Tokens) -> bool {
             matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>'))
                 || matches!(t.keyword, K::With | K::Contains | K::In)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    fn found(value: &str) -> bool {
+        let mut findings = Findings::default();
+        collect(value.as_bytes(), &mut findings);
+        !findings.is_empty()
+    }
+
+    #[test]
+    fn only_a_run_of_closing_marks_is_read_once() {
+        for value in [
+            "x)]})-[:A]-(b",
+            "x) y) z})-->(b",
+            "'}) ) MATCH (a) RETURN a //",
+            "a)b)c)d) DETACH DELETE n //",
+        ] {
+            assert!(found(value), "{value}");
+        }
+        assert!(!found(&"]".repeat(2_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_on_is_never_ruled_out_unread(parts in proptest::collection::vec(select(vec![
+            "-", "[", "]", "(", ")", ">", "<", "--", "+", "|", "//", "/*", "*/", " ", "\n", ",", ";", "}", "'", "or",
+            "and", "match", "return", "where", "limit", "n", "n.x", "=", "1", "'a'", "\\u006fr", "\u{a0}", "delete", "with",
+        ]), 0..12), quote: bool) {
+            let tail = parts.concat();
+            let list = tokens(tail.as_bytes());
+            if goes_on(tail.as_bytes(), &list, quote) {
+                prop_assert!(may_go_on(tail.as_bytes()), "{tail:?}");
+            }
+        }
+    }
 }

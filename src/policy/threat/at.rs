@@ -59,7 +59,7 @@ impl<'a> At<'a> {
         match self.step {
             Step::Name(name) => path.as_bytes().ends_with(name) && self.to_string() == path,
             Step::Root(root) => root == path,
-            Step::Index(_) => self.to_string() == path,
+            Step::Index(_) => path.ends_with(']') && self.to_string() == path,
         }
     }
 }

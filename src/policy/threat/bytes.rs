@@ -32,9 +32,6 @@ pub(super) const SLASH: u16 = 1 << 14;
 /// Of these a value may be made and still be plain.
 pub(super) const PLAIN: u16 = LETTER | DIGIT | BLANK | MILD | DOT | COLON | SLASH;
 
-/// With any of these a value may be syntax of something, and takes more than one look.
-pub(super) const SUSPICIOUS: u16 = QUOTE | ANGLE | ESCAPE | SIGN | CONTROL;
-
 const fn class(byte: u8) -> u16 {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' => LETTER,

@@ -10,17 +10,33 @@ use super::decode::{base64, spelled_dots, undo};
 use super::detect;
 use super::exclude::Exclusions;
 use super::predicate::{Found, Predicate};
-use super::rules::{Hit, RuleSet, Timer};
+use super::rules::{Hit, RuleSet, Run, Timer};
 use super::{
     BoundHit, FieldPath, INDICATORS_MAX, Inspect, Inspection, Kind, Origin, QueryFacts, Unreadable,
-    body, fields, json,
+    Verdict, body, fields, json,
 };
 use crate::policy::cypher::memo::Memo;
 use crate::policy::cypher::{self, Findings};
 use crate::policy::pii;
 
-/// Values with signs of syntax looked at in one request; beyond, the rest is not and `bound.leaves` is found.
-const LEAVES_MAX: usize = 30_000;
+/// Steps of looking at a value, beside those for each byte.
+const VALUE_STEPS: usize = 40;
+
+/// Steps of looking at a value for syntax, beside those of the detectors.
+const LEAF_STEPS: usize = 200;
+
+/// Steps of undoing disguises, for each byte.
+const DISGUISE_STEPS: usize = 6;
+
+/// Steps for each token of Cypher read in a value.
+const TOKEN_STEPS: usize = 28;
+
+/// Steps of reading JSON inside a string, for each byte.
+const NESTED_JSON_STEPS: usize = 8;
+
+/// Steps of reading a statement, and for each byte of it.
+const STATEMENT_STEPS: usize = 1_000;
+const STATEMENT_BYTE_STEPS: usize = 20;
 
 /// JSON inside a string inside JSON is followed this deep.
 const NESTED_JSON_MAX: u8 = 3;
@@ -51,7 +67,7 @@ pub(super) fn inspect(
     request: &Inspect<'_>,
 ) -> Inspection {
     let mut inspector = Inspector::for_request(rules, exclusions, request);
-    inspector.timer = Timer::new(request.hints.clock);
+    inspector.run.timer = Timer::new(request.hints.clock);
     if request.hints.pii {
         pii::find_in_form(request.path.as_bytes(), &mut inspector.out.pii);
         pii::find_in_form(
@@ -94,7 +110,6 @@ pub(super) struct Inspector<'e> {
     pub(super) graphql: bool,
     pub(super) kind: Kind,
     pub(super) out: Inspection,
-    leaves: usize,
     /// Indicators of shadowed rules so far.
     pub(super) shadows: usize,
     /// Indicators of excluded findings so far.
@@ -105,7 +120,7 @@ pub(super) struct Inspector<'e> {
     /// What confidences are multiplied with.
     pub(super) weight: f32,
     hits: Vec<Hit>,
-    timer: Timer,
+    run: Run,
     pub(super) watched: Option<usize>,
     pub(super) seen: bool,
 }
@@ -132,14 +147,13 @@ impl<'e> Inspector<'e> {
             graphql: false,
             kind,
             out: Inspection::default(),
-            leaves: 0,
             shadows: 0,
             excluded: 0,
             excluding: None,
             nested: 0,
             weight: 1.0,
             hits: Vec::new(),
-            timer: Timer::default(),
+            run: Run::default(),
             watched: None,
             seen: false,
         }
@@ -147,6 +161,9 @@ impl<'e> Inspector<'e> {
 
     /// Looks at a value that may be a statement, JSON, base64, or just a value.
     pub(super) fn value(&mut self, raw: &[u8], context: Context, at: &At<'_>) {
+        if self.is_over(VALUE_STEPS + raw.len(), at) {
+            return;
+        }
         let seen = classes(raw);
         // Too short for anything plain to mean something.
         let bare = seen & (bytes::MILD | bytes::BLANK) == 0;
@@ -154,14 +171,13 @@ impl<'e> Inspector<'e> {
         if seen & !bytes::PLAIN == 0 && short && context != Context::UserAgent {
             return;
         }
-        if seen & bytes::SUSPICIOUS != 0 && !self.counts(at) {
-            return;
-        }
         let disguised = seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0
             || seen & bytes::DIGIT != 0 && spelled_dots(raw);
         if !disguised {
             return self.plain_value(raw, seen, context, at);
         }
+        let letters = usize::from(seen & bytes::HIGH != 0) * DISGUISE_STEPS;
+        self.run.work.spend((DISGUISE_STEPS + letters) * raw.len());
         let decoded = undo(raw, false);
         if decoded.unsettled {
             self.found_at(Predicate::Unsettled, raw, context, at);
@@ -184,6 +200,7 @@ impl<'e> Inspector<'e> {
         self.leaf(text, seen, context, at);
         let encoded = !spaced && text.len() >= 8;
         if let Some(inner) = encoded.then(|| base64(text)).flatten() {
+            self.run.work.spend(DISGUISE_STEPS * inner.len());
             let inner = undo(&inner, false);
             let inner_classes = classes(&inner.text);
             self.leaf(&inner.text, inner_classes, context, at);
@@ -216,7 +233,8 @@ impl<'e> Inspector<'e> {
     }
 
     fn whole_leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
-        let mut found = Found::default();
+        let mut found = Found::within(self.run.work);
+        found.work.spend(LEAF_STEPS + text.len());
         detect::value(text, seen, context, at.last_name(), &mut found);
         let starts = text
             .first()
@@ -225,12 +243,17 @@ impl<'e> Inspector<'e> {
             || starts && seen & (!bytes::PLAIN | bytes::BLANK) != 0
         {
             let mut findings = Findings::default();
-            cypher::value::collect(text, &mut findings);
+            let read = cypher::value::collect(text, &mut findings);
+            found.work.spend(TOKEN_STEPS * read);
             for (finding, place) in findings.iter() {
                 found.note(Predicate::Cypher(finding), place as usize);
             }
         }
+        self.run.work = found.work;
         self.match_rules(text, seen & !bytes::PLAIN == 0, context, &found, at);
+        if self.run.work.is_spent() {
+            self.bound(Predicate::BoundWork, at);
+        }
     }
 
     /// The path, decoded, as one value; its segments come apart.
@@ -243,12 +266,16 @@ impl<'e> Inspector<'e> {
 
     /// A name: of a pair, a field or a JSON key.
     pub(super) fn key(&mut self, raw: &[u8], at: &At<'_>) {
+        if self.is_over(VALUE_STEPS + raw.len(), at) {
+            return;
+        }
         let seen = classes(raw);
         if seen & !bytes::PLAIN == 0 && !raw.windows(5).any(|w| w == b"proto") {
             return;
         }
         let decoded = undo(raw, false);
-        let mut found = Found::default();
+        let mut found = Found::within(self.run.work);
+        found.work.spend(LEAF_STEPS + DISGUISE_STEPS * raw.len());
         detect::key(&decoded.text, &mut found);
         if raw == b"prototype" && at.to_string().contains("constructor.prototype") {
             found.note(Predicate::PrototypeKey, 0);
@@ -262,6 +289,7 @@ impl<'e> Inspector<'e> {
                 &mut found,
             );
         }
+        self.run.work = found.work;
         self.match_rules(&decoded.text, false, Context::Key, &found, at);
     }
 
@@ -279,7 +307,7 @@ impl<'e> Inspector<'e> {
         let before = found(&self.out);
         look(self);
         let after = found(&self.out);
-        if before == after && after.0 < INDICATORS_MAX && self.leaves <= LEAVES_MAX {
+        if before == after && after.0 < INDICATORS_MAX && !self.run.work.is_spent() {
             CLEAN.with_borrow_mut(|clean| clean.keep(scope, text, || ()));
         }
     }
@@ -333,6 +361,8 @@ impl<'e> Inspector<'e> {
 
     /// Reads a statement.
     pub(super) fn statement(&mut self, text: &[u8], at: &At<'_>) {
+        let steps = STATEMENT_BYTE_STEPS * text.len().min(cypher::TEXT_BYTES_MAX);
+        self.run.work.spend(STATEMENT_STEPS + steps);
         let (facts, findings) = cypher::read(text);
         let mut found = Found::default();
         for (finding, place) in findings.iter() {
@@ -345,6 +375,10 @@ impl<'e> Inspector<'e> {
     }
 
     pub(super) fn graphql_document(&mut self, text: &[u8], at: &At<'_>) {
+        let steps = STATEMENT_BYTE_STEPS * text.len().min(cypher::TEXT_BYTES_MAX);
+        if self.is_over(STATEMENT_STEPS + steps, at) {
+            return;
+        }
         let mut found = Found::default();
         detect::graphql(text, &mut found);
         self.match_rules(text, false, Context::Graphql, &found, at);
@@ -364,6 +398,7 @@ impl<'e> Inspector<'e> {
         if !framed || trimmed.len() < 4 {
             return false;
         }
+        self.run.work.spend(NESTED_JSON_STEPS * trimmed.len());
         // Walked twice: first to know that it is JSON, so that text in braces is still seen as text.
         if json::walk(trimmed, at, &mut |_, _| ()).is_err() {
             return false;
@@ -411,13 +446,18 @@ impl<'e> Inspector<'e> {
         }
     }
 
-    /// Counts a value; false when there are too many.
-    fn counts(&mut self, at: &At<'_>) -> bool {
-        self.leaves += 1;
-        if self.leaves > LEAVES_MAX {
-            self.bound(Predicate::BoundLeaves, at);
+    /// Whether nothing more can be said: the request is to be refused, and its indicators are full.
+    fn has_said_all(&self) -> bool {
+        self.out.verdict == Verdict::Block && self.out.indicators.len() >= INDICATORS_MAX
+    }
+
+    /// Whether a value is not looked at any more: everything is said, or no work is left, which is a finding.
+    fn is_over(&mut self, steps: usize, at: &At<'_>) -> bool {
+        self.run.work.spend(steps);
+        if self.run.work.is_spent() {
+            self.bound(Predicate::BoundWork, at);
         }
-        self.leaves <= LEAVES_MAX
+        self.run.work.is_spent() || self.has_said_all()
     }
 
     fn match_rules(
@@ -432,8 +472,8 @@ impl<'e> Inspector<'e> {
         hits.clear();
         self.rules.by_findings(text, context, found, &mut hits);
         if context != Context::Cypher {
-            let timer = &mut self.timer;
-            self.rules.by_text(text, context, plain, timer, &mut hits);
+            let run = &mut self.run;
+            self.rules.by_text(text, context, plain, run, &mut hits);
         }
         if !hits.is_empty() {
             self.conclude(text, &mut hits, at);
@@ -443,7 +483,7 @@ impl<'e> Inspector<'e> {
 
     /// The time spent on rules, by their ids.
     fn timings(&self) -> Vec<(Arc<str>, u64)> {
-        let spent = self.timer.spent().iter();
+        let spent = self.run.timer.spent().iter();
         spent
             .filter_map(|(rule, nanos)| {
                 let rule = self.rules.rule(*rule)?;

@@ -33,6 +33,8 @@ mod rules;
 mod sanitize;
 mod selftest;
 mod spans;
+mod words;
+mod work;
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! The findings that code makes and rules name: what a rule's `predicate` may say.
 
+use super::work::Work;
 use crate::policy::cypher::Finding;
 
 macro_rules! predicates {
@@ -49,6 +50,7 @@ predicates! {
     GraphqlIntrospection = "graphql.introspection",
     Unsettled = "decode.unsettled",
     BoundLeaves = "bound.leaves",
+    BoundWork = "bound.work",
     BoundParts = "bound.parts",
     BoundDepth = "bound.json_depth",
     BoundKeys = "bound.json_keys",
@@ -67,25 +69,37 @@ impl Predicate {
 
 /// What code found in one value: at most one of each predicate, with the byte it stands at.
 #[derive(Debug, Default)]
-pub(super) struct Found(Vec<(Predicate, usize)>);
+pub(super) struct Found {
+    list: Vec<(Predicate, usize)>,
+    /// What is left for looking.
+    pub(super) work: Work,
+}
 
 impl Found {
+    /// Nothing yet, with some work left.
+    pub(super) fn within(work: Work) -> Self {
+        Self {
+            list: Vec::new(),
+            work,
+        }
+    }
+
     pub(super) fn note(&mut self, predicate: Predicate, at: usize) {
         if !self.has(predicate) {
-            self.0.push((predicate, at));
+            self.list.push((predicate, at));
         }
     }
 
     pub(super) fn has(&self, predicate: Predicate) -> bool {
-        self.0.iter().any(|(p, _)| *p == predicate)
+        self.list.iter().any(|(p, _)| *p == predicate)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Predicate, usize)> + '_ {
-        self.0.iter().copied()
+        self.list.iter().copied()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 }
 

@@ -1,73 +1,64 @@
 //! HTML character references, numeric ones with and without their semicolon.
 
-use super::push_char;
+use super::{Rewrite, push_char};
+use crate::policy::threat::words::Words;
 
 /// The named references that matter to syntax. Long enough for every markup trick, far from HTML's 2,231.
-const NAMED: &[(&[u8], u32)] = &[
-    (b"lt", 0x3c),
-    (b"gt", 0x3e),
-    (b"amp", 0x26),
-    (b"quot", 0x22),
-    (b"apos", 0x27),
-    (b"nbsp", 0x20),
-    (b"tab", 0x09),
-    (b"newline", 0x0a),
-    (b"colon", 0x3a),
-    (b"semi", 0x3b),
-    (b"lpar", 0x28),
-    (b"rpar", 0x29),
-    (b"sol", 0x2f),
-    (b"bsol", 0x5c),
-    (b"period", 0x2e),
-    (b"comma", 0x2c),
-    (b"equals", 0x3d),
-    (b"plus", 0x2b),
-    (b"num", 0x23),
-    (b"excl", 0x21),
-    (b"quest", 0x3f),
-    (b"lsqb", 0x5b),
-    (b"lbrack", 0x5b),
-    (b"rsqb", 0x5d),
-    (b"rbrack", 0x5d),
-    (b"lcub", 0x7b),
-    (b"lbrace", 0x7b),
-    (b"rcub", 0x7d),
-    (b"rbrace", 0x7d),
-    (b"grave", 0x60),
-    (b"dollar", 0x24),
-    (b"percnt", 0x25),
-    (b"ast", 0x2a),
-    (b"commat", 0x40),
-    (b"vert", 0x7c),
-    (b"verbar", 0x7c),
-    (b"lowbar", 0x5f),
-    (b"hat", 0x5e),
-    (b"zerowidthspace", 0x200b),
-    (b"shy", 0xad),
-];
+static NAMED: Words<u32, 128> = Words::new(&[
+    (&["lt"], 0x3c),
+    (&["gt"], 0x3e),
+    (&["amp"], 0x26),
+    (&["quot"], 0x22),
+    (&["apos"], 0x27),
+    (&["nbsp"], 0x20),
+    (&["tab"], 0x09),
+    (&["newline"], 0x0a),
+    (&["colon"], 0x3a),
+    (&["semi"], 0x3b),
+    (&["lpar"], 0x28),
+    (&["rpar"], 0x29),
+    (&["sol"], 0x2f),
+    (&["bsol"], 0x5c),
+    (&["period"], 0x2e),
+    (&["comma"], 0x2c),
+    (&["equals"], 0x3d),
+    (&["plus"], 0x2b),
+    (&["num"], 0x23),
+    (&["excl"], 0x21),
+    (&["quest"], 0x3f),
+    (&["lsqb"], 0x5b),
+    (&["lbrack"], 0x5b),
+    (&["rsqb"], 0x5d),
+    (&["rbrack"], 0x5d),
+    (&["lcub"], 0x7b),
+    (&["lbrace"], 0x7b),
+    (&["rcub"], 0x7d),
+    (&["rbrace"], 0x7d),
+    (&["grave"], 0x60),
+    (&["dollar"], 0x24),
+    (&["percnt"], 0x25),
+    (&["ast"], 0x2a),
+    (&["commat"], 0x40),
+    (&["vert"], 0x7c),
+    (&["verbar"], 0x7c),
+    (&["lowbar"], 0x5f),
+    (&["hat"], 0x5e),
+    (&["zerowidthspace"], 0x200b),
+    (&["shy"], 0xad),
+]);
 
 /// The longest reference read: `&ZeroWidthSpace;`, or a number with leading zeros.
 const REFERENCE_BYTES_MAX: usize = 16;
 
 pub(super) fn entities(text: &[u8]) -> Option<Vec<u8>> {
-    memchr::memchr(b'&', text)?;
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    let mut changed = false;
-    while let Some(&byte) = text.get(at) {
-        let found = if byte == b'&' {
-            reference(text.get(at + 1..).unwrap_or_default())
-        } else {
-            None
-        };
-        match found {
-            Some((code, _)) => push_char(&mut out, code),
-            None => out.push(byte),
+    let mut out = Rewrite::new(text);
+    for at in memchr::memchr_iter(b'&', text) {
+        let rest = text.get(at + 1..).unwrap_or_default();
+        if let Some((code, width)) = reference(rest) {
+            push_char(out.replace(at, at + 1 + width), code);
         }
-        changed |= found.is_some();
-        at += found.map_or(1, |(_, width)| width + 1);
     }
-    changed.then_some(out)
+    out.finish()
 }
 
 /// The character a reference after `&` stands for, and its width.
@@ -83,12 +74,8 @@ fn reference(rest: &[u8]) -> Option<(u32, usize)> {
         _ => {
             let width = rest.iter().position(|b| !b.is_ascii_alphanumeric())?;
             let semicolon = rest.get(width) == Some(&b';');
-            let name = rest.get(..width)?.to_ascii_lowercase();
-            let old = matches!(name.as_slice(), b"lt" | b"gt" | b"quot");
-            let code = NAMED
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, code)| *code)?;
+            let code = NAMED.meaning(rest.get(..width)?)?;
+            let old = matches!(code, 0x3c | 0x3e | 0x22);
             (semicolon || old).then_some((code, width + usize::from(semicolon)))
         }
     }

@@ -1,17 +1,18 @@
 //! Percent and backslash escapes.
 
-use super::{hex, hex_number, push_char};
+use super::{Rewrite, hex, hex_number, push_char};
 
 /// `%41`, `%u0041`, and the `0x2e`, `0x2f`, `0x5c` some file servers read.
 pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
-    let zero_x = memchr::memmem::find(text, b"0x").is_some_and(|_| spelled_dots(text));
+    let zero_x = super::spelled_dots(text);
     if memchr::memchr(b'%', text).is_none() && !zero_x {
         return None;
     }
-    let mut out = Vec::with_capacity(text.len());
+    let mut out = Rewrite::new(text);
     let mut at = 0;
-    let mut changed = false;
-    while let Some(&byte) = text.get(at) {
+    let second = if zero_x { b'0' } else { b'%' };
+    while let Some(skipped) = memchr::memchr2(b'%', second, text.get(at..).unwrap_or_default()) {
+        at += skipped;
         let rest = text.get(at..).unwrap_or_default();
         let decoded = match rest {
             [b'%', b'u' | b'U', digits @ ..] => {
@@ -33,20 +34,22 @@ pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
             _ => None,
         };
         match decoded {
-            Some((code, 3 | 4)) => out.push(u8::try_from(code).unwrap_or(b'?')),
-            Some((code, _)) => push_char(&mut out, code),
-            None => out.push(byte),
+            Some((code, width @ (3 | 4))) => out
+                .replace(at, at + width)
+                .push(u8::try_from(code).unwrap_or(b'?')),
+            Some((code, width)) => push_char(out.replace(at, at + width), code),
+            None => {}
         }
-        changed |= decoded.is_some();
         at += decoded.map_or(1, |(_, width)| width);
     }
-    if changed && !out.contains(&b' ') {
+    let mut out = out.finish()?;
+    if !out.contains(&b' ') {
         // A form inside a form: its blanks are plus signs.
         out.iter_mut()
             .filter(|b| **b == b'+')
             .for_each(|b| *b = b' ');
     }
-    changed.then_some(out)
+    Some(out)
 }
 
 /// Whether the second digit of `%h%h` is not itself the start of an escape.
@@ -67,11 +70,8 @@ pub(super) fn spelled_dots(text: &[u8]) -> bool {
 
 /// `\u0041`, `\u{41}`, `\x41`, and the escaped quotes and slashes of strings within strings.
 pub(super) fn backslash(text: &[u8]) -> Option<Vec<u8>> {
-    memchr::memchr(b'\\', text)?;
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    let mut changed = false;
-    while let Some(&byte) = text.get(at) {
+    let mut out = Rewrite::new(text);
+    for at in memchr::memchr_iter(b'\\', text) {
         let rest = text.get(at..).unwrap_or_default();
         let decoded = match rest {
             [b'\\', b'u', b'{', digits @ ..] => {
@@ -91,12 +91,9 @@ pub(super) fn backslash(text: &[u8]) -> Option<Vec<u8>> {
             }
             _ => None,
         };
-        match decoded {
-            Some((code, _)) => push_char(&mut out, code),
-            None => out.push(byte),
+        if let Some((code, width)) = decoded {
+            push_char(out.replace(at, at + width), code);
         }
-        changed |= decoded.is_some();
-        at += decoded.map_or(1, |(_, width)| width);
     }
-    changed.then_some(out)
+    out.finish()
 }

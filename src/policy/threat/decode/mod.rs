@@ -65,6 +65,45 @@ fn round(text: &[u8]) -> Option<Vec<u8>> {
     changed
 }
 
+/// A text in which some marks were replaced, copied only from the first that was.
+struct Rewrite<'t> {
+    text: &'t [u8],
+    /// Up to here the text is copied.
+    kept: usize,
+    out: Vec<u8>,
+}
+
+impl<'t> Rewrite<'t> {
+    fn new(text: &'t [u8]) -> Self {
+        Self {
+            text,
+            kept: 0,
+            out: Vec::new(),
+        }
+    }
+
+    /// What the bytes from `from` on are replaced with is to be appended; the text goes on at `to`.
+    fn replace(&mut self, from: usize, to: usize) -> &mut Vec<u8> {
+        if self.out.is_empty() {
+            self.out.reserve(self.text.len());
+        }
+        let kept = self.text.get(self.kept..from).unwrap_or_default();
+        self.out.extend_from_slice(kept);
+        self.kept = to;
+        &mut self.out
+    }
+
+    /// The whole, if anything of it was replaced.
+    fn finish(mut self) -> Option<Vec<u8>> {
+        if self.kept == 0 {
+            return None;
+        }
+        let rest = self.text.get(self.kept..).unwrap_or_default();
+        self.out.extend_from_slice(rest);
+        Some(self.out)
+    }
+}
+
 /// Whether a value spells `.` or a separator after it as `0x2e`.
 pub(super) fn spelled_dots(text: &[u8]) -> bool {
     memchr::memchr_iter(b'x', text).any(|at| at > 0 && text.get(at - 1) == Some(&b'0'))

@@ -5,11 +5,15 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::structure::pairs;
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
 
 /// Addresses looked at in one value.
 const ADDRESSES_MAX: usize = 8;
+
+/// Steps of looking at one address.
+const ADDRESS_STEPS: usize = 300;
 
 /// Schemes that read files or speak other protocols.
 const SCHEMES: &[&str] = &[
@@ -114,7 +118,8 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
     }
     let named = name.is_some_and(is_url_name);
     let whole = !text.trim_ascii().iter().any(u8::is_ascii_whitespace);
-    for at in memchr::memmem::find_iter(text, b"://").take(ADDRESSES_MAX) {
+    for at in pairs(text, b':', b"://").take(ADDRESSES_MAX) {
+        found.work.spend(ADDRESS_STEPS);
         let scheme = scheme(text, at);
         let rest = text.get(at + 3..).unwrap_or_default();
         let hosts = hosts(rest);
@@ -163,7 +168,7 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
     }
     if name.is_some_and(is_address_name)
         && whole
-        && memchr::memmem::find(text, b"://").is_none()
+        && pairs(text, b':', b"://").next().is_none()
         && hosts(text)
             .next()
             .is_some_and(|h| h.contains(&b'.') && is_literal_internal(h) || is_name(h))

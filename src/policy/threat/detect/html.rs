@@ -1,51 +1,63 @@
 //! Markup that runs: tags and attributes that execute, told from those that only show.
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use crate::policy::threat::predicate::{Found, Predicate};
+use crate::policy::threat::words::Words;
 
 /// Tags looked at in one value; a value with more is a finding by itself.
 const TAGS_MAX: usize = 4_000;
+
+/// Steps of looking at one tag, and for each byte of it.
+const TAG_STEPS: usize = 60;
+const TAG_BYTE_STEPS: usize = 6;
 
 /// Bytes of one tag.
 const TAG_BYTES_MAX: usize = 1_024;
 
 /// Tags that run or load something by themselves.
-const ACTIVE: &[&str] = &[
-    "iframe",
-    "object",
-    "embed",
-    "applet",
-    "meta",
-    "base",
-    "link",
-    "svg",
-    "math",
-    "frame",
-    "frameset",
-    "isindex",
-    "bgsound",
-    "layer",
-    "ilayer",
-    "xml",
-    "xss",
-    "style",
-    "animate",
-    "animatetransform",
-    "animatemotion",
-    "set",
-    "foreignobject",
-    "import",
-    "event-source",
-    "portal",
-    "handler",
-    "noembed",
-    "plaintext",
-    "comment",
-    "vmlframe",
-    "scriptlet",
-    "fencedframe",
-    "param",
-    "html:script",
-];
+static ACTIVE: Words<(), 128> = Words::new(&[(
+    &[
+        "iframe",
+        "object",
+        "embed",
+        "applet",
+        "meta",
+        "base",
+        "link",
+        "svg",
+        "math",
+        "frame",
+        "frameset",
+        "isindex",
+        "bgsound",
+        "layer",
+        "ilayer",
+        "xml",
+        "xss",
+        "style",
+        "animate",
+        "animatetransform",
+        "animatemotion",
+        "set",
+        "foreignobject",
+        "import",
+        "event-source",
+        "portal",
+        "handler",
+        "noembed",
+        "plaintext",
+        "comment",
+        "vmlframe",
+        "scriptlet",
+        "fencedframe",
+        "param",
+        "html:script",
+    ],
+    (),
+)]);
 
 /// What the names of events start with.
 const EVENT_STEMS: &[&str] = &[
@@ -129,6 +141,10 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
         let start = at + open;
         let rest = text.get(start + 1..).unwrap_or_default();
         let tag = tag(rest);
+        found.work.spend(TAG_STEPS + TAG_BYTE_STEPS * tag.len());
+        if found.work.is_spent() {
+            return;
+        }
         let content = rest.get(tag.len()..).unwrap_or_default();
         judge(tag, content, start, found);
         at = start + 1;
@@ -191,9 +207,7 @@ fn judge(tag: &[u8], content: &[u8], at: usize, found: &mut Found) {
     }
     let plain = name.rsplit(|b| *b == b':').next().unwrap_or_default();
     if touches
-        && ACTIVE
-            .iter()
-            .any(|a| a.as_bytes() == plain || a.as_bytes() == name)
+        && (ACTIVE.meaning(plain).is_some() || ACTIVE.meaning(&name).is_some())
         && !tag.starts_with(b"/")
         && !is_idle(plain, tag, content)
     {
@@ -216,7 +230,7 @@ const SHEET_BYTES_MAX: usize = 4_096;
 /// Whether an element that could act only describes: a charset or a description, a style sheet that loads nothing.
 fn is_idle(name: &[u8], tag: &[u8], content: &[u8]) -> bool {
     let attributes = squeeze(tag.get(name.len()..).unwrap_or_default());
-    let has = |word: &str| memchr::memmem::find(&attributes, word.as_bytes()).is_some();
+    let has = |word: &str| memmem::find(&attributes, word.as_bytes()).is_some();
     match name {
         b"meta" => {
             let describes = ["content-type", "x-ua-compatible", "content-language"];
@@ -246,25 +260,23 @@ fn is_idle(name: &[u8], tag: &[u8], content: &[u8]) -> bool {
                 && !sheet.contains(&b'\\')
                 && !loads
                     .into_iter()
-                    .any(|w| memchr::memmem::find(&squeezed, w.as_bytes()).is_some())
+                    .any(|w| memmem::find(&squeezed, w.as_bytes()).is_some())
         }
         _ => false,
     }
 }
 
 /// Schemes that run or load what follows them, without blanks.
-const SCHEMES: [&str; 10] = [
-    "javascript:",
-    "vbscript:",
-    "livescript:",
-    "mocha:",
-    "data:text/html",
-    "data:application/x",
-    "data:text/javascript",
-    "mhtml:",
-    "data:,",
-    "srcdoc=",
+const SCHEMES: [&[u8]; 5] = [
+    b"javascript:",
+    b"vbscript:",
+    b"livescript:",
+    b"mocha:",
+    b"mhtml:",
 ];
+
+/// What `data:` holds that runs.
+const TYPES: [&[u8]; 4] = [b"text/html", b"application/x", b"text/javascript", b","];
 
 /// Style that runs or loads something.
 const STYLES: [&str; 9] = [
@@ -278,6 +290,9 @@ const STYLES: [&str; 9] = [
     "image-set(",
     "animation-name",
 ];
+
+static STYLE_FINDERS: LazyLock<[memmem::Finder<'static>; 9]> =
+    LazyLock::new(|| STYLES.map(memmem::Finder::new));
 
 /// Shorter attributes say nothing: `on` and a value, or a scheme, are longer.
 const ATTRIBUTE_BYTES_MIN: usize = 5;
@@ -295,36 +310,41 @@ fn attributes(values: &[u8], at: usize, found: &mut Found) {
         return;
     }
     let squeezed = squeeze(values);
-    let has = |word: &str| memchr::memmem::find(&squeezed, word.as_bytes()).is_some();
-    let drawing = addressed
-        && has("data:image/svg")
-        && ["onload", "onerror", "script"].iter().any(|w| has(w));
-    let mut schemes = SCHEMES
-        .iter()
-        .filter(|scheme| addressed || !scheme.ends_with(':'));
-    if drawing || schemes.any(|scheme| runs(&squeezed, scheme.as_bytes())) {
+    let has = |word: &str| memmem::find(&squeezed, word.as_bytes()).is_some();
+    let (mut runs, mut drawing, mut styled, mut schemes) = (false, false, false, 0);
+    for mark in memchr::memchr2_iter(b':', b'=', &squeezed) {
+        let (head, after) = squeezed.split_at_checked(mark + 1).unwrap_or_default();
+        if head.ends_with(b"=") {
+            runs |= head.ends_with(b"srcdoc=");
+            styled |= head.ends_with(b"style=");
+        } else if head.ends_with(b"data:") {
+            runs |= TYPES.iter().any(|kind| after.starts_with(kind));
+            drawing |= after.starts_with(b"image/svg");
+        } else if SCHEMES.iter().any(|s| head.ends_with(s)) {
+            schemes += 1;
+            runs |= schemes > SCHEMES_MAX || !is_idle_address(after);
+        }
+    }
+    drawing = drawing && ["onload", "onerror", "script"].iter().any(|w| has(w));
+    if runs || drawing {
         found.note(Predicate::HtmlScriptUrl, at);
     }
-    if has("style=") && STYLES.iter().any(|w| has(w)) {
+    if styled && STYLE_FINDERS.iter().any(|f| f.find(&squeezed).is_some()) {
         found.note(Predicate::HtmlStyle, at);
     }
 }
 
-/// Whether a scheme stands there with something to run: `javascript:void(0)` is how a link says that it is none.
-fn runs(squeezed: &[u8], scheme: &[u8]) -> bool {
-    memchr::memmem::find_iter(squeezed, scheme)
-        .take(16)
-        .any(|at| {
-            let after = squeezed.get(at + scheme.len()..).unwrap_or_default();
-            let idle = [&b"void(0)"[..], b"void0", b";", b"\"", b"'"];
-            let address = scheme.ends_with(b":");
-            !address
-                || !idle.iter().any(|word| {
-                    after
-                        .strip_prefix(*word)
-                        .is_some_and(|rest| !rest.iter().any(|b| matches!(b, b'(' | b'`')))
-                })
-        })
+/// Addresses of scripts in one tag that may be idle; no honest tag has as many.
+const SCHEMES_MAX: usize = 16;
+
+/// Whether what follows a scheme runs nothing: `javascript:void(0)` is how a link says that it is none.
+fn is_idle_address(after: &[u8]) -> bool {
+    let idle = [&b"void(0)"[..], b"void0", b";", b"\"", b"'"];
+    idle.iter().any(|word| {
+        after
+            .strip_prefix(*word)
+            .is_some_and(|rest| !rest.iter().any(|b| matches!(b, b'(' | b'`')))
+    })
 }
 
 /// Lower case without blanks, control characters, backslashes and comments' inside.
@@ -334,7 +354,7 @@ fn squeeze(text: &[u8]) -> Vec<u8> {
     while let Some(&byte) = text.get(at) {
         if byte == b'/' && text.get(at + 1) == Some(&b'*') {
             let rest = text.get(at + 2..).unwrap_or_default();
-            at += 2 + memchr::memmem::find(rest, b"*/").map_or(rest.len(), |i| i + 2);
+            at += 2 + memmem::find(rest, b"*/").map_or(rest.len(), |i| i + 2);
             continue;
         }
         if byte > b' ' && byte != b'\\' && byte != 0x7f {
@@ -400,7 +420,7 @@ pub(super) fn find_attribute(text: &[u8], found: &mut Found) {
         .take(60)
         .any(|b| matches!(b, b'(' | b'`' | b'&'))
         || value.trim_ascii_start().starts_with(b"\"")
-        || memchr::memmem::find(value, b"script:").is_some();
+        || memmem::find(value, b"script:").is_some();
     let left = before
         .iter()
         .any(|b| matches!(b, b'"' | b'\'' | b'`' | b'>'))
@@ -437,9 +457,18 @@ mod tests {
             "<meta http-equiv=refresh content='0;url=//h'>",
             "<style>@im\\port '//h'</style>",
             "<style>p{background:url(//h)}</style>",
+            "<a src=mhtml:x>",
+            "<a href=\"data:,x\">",
+            "<a href=data:image/svg+xml,onload=f()>",
         ] {
             assert!(!found(text).is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn idle_addresses_do_not_hide_one_that_runs() {
+        let idle = "h=javascript:void(0) ".repeat(20);
+        assert!(!found(&format!("<a {idle} href=javascript:f()>")).is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod shell_words;
 mod sql;
 mod sql_statement;
 mod sql_tokens;
+mod sql_words;
 mod structure;
 
 use super::bytes;
@@ -46,7 +47,11 @@ pub(super) fn value(
         if text.len() <= WINDOW_BYTES {
             sql::find(text, found);
         } else {
-            windows(&condensed(text), |window| sql::find(window, found));
+            windows(&condensed(text), |window| {
+                if !found.work.is_spent() {
+                    sql::find(window, found);
+                }
+            });
         }
     }
     if has(bytes::ANGLE) {

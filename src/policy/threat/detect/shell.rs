@@ -10,6 +10,9 @@ use crate::policy::threat::predicate::{Found, Predicate};
 /// Separators looked at in one value.
 const SEPARATORS_MAX: usize = 64;
 
+/// Steps of looking behind one separator, beside those for the bytes before it.
+const SEPARATOR_STEPS: usize = 60;
+
 /// Bytes of one word.
 const WORD_BYTES_MAX: usize = 48;
 
@@ -55,6 +58,7 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
         if commands(text, next, before) {
             return found.note(Predicate::ShellCommand, from);
         }
+        found.work.spend(SEPARATOR_STEPS + (next - at));
         at = next;
         seen += 1;
         if seen >= SEPARATORS_MAX {
@@ -107,6 +111,10 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
         .take_while(|b| matches!(b, b' ' | b'\t'))
         .count();
     let word = word(text, at + blanks);
+    // At the start only a disguise makes a command of a word.
+    if before == Before::Start && !word.disguised {
+        return false;
+    }
     let glob = word.globs >= 2 && word.path && before != Before::Start;
     let Some(strength) = strength(word.name()).or_else(|| glob.then_some(Strength::Sure)) else {
         return false;

@@ -1,5 +1,7 @@
 //! The names of commands, by how surely they are one.
 
+use crate::policy::threat::words::Words;
+
 /// How surely a word is a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strength {
@@ -14,16 +16,19 @@ pub(super) fn strength(word: &[u8]) -> Option<Strength> {
     if word.len() < 2 || word.len() > 14 {
         return (word == b"w").then_some(Strength::Maybe);
     }
-    if SURE.iter().any(|known| known.as_bytes() == word) {
-        return Some(Strength::Sure);
-    }
-    let versioned = word
-        .iter()
-        .rposition(|b| !(b.is_ascii_digit() || *b == b'.'))
-        .map_or(&[][..], |i| word.get(..=i).unwrap_or_default());
-    let maybe = |word: &[u8]| MAYBE.iter().any(|known| known.as_bytes() == word);
-    (maybe(word) || versioned.len() > 2 && maybe(versioned)).then_some(Strength::Maybe)
+    COMMANDS.meaning(word).or_else(|| {
+        let bare = word
+            .iter()
+            .rposition(|b| !(b.is_ascii_digit() || *b == b'.'))
+            .map_or(&[][..], |i| word.get(..=i).unwrap_or_default());
+        let versioned = bare.len() > 2 && bare.len() < word.len();
+        let known = COMMANDS.meaning(bare).filter(|_| versioned);
+        known.filter(|strength| *strength == Strength::Maybe)
+    })
 }
+
+static COMMANDS: Words<Strength, 512> =
+    Words::new(&[(SURE, Strength::Sure), (MAYBE, Strength::Maybe)]);
 
 const SURE: &[&str] = &[
     "whoami",

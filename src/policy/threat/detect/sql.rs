@@ -8,8 +8,13 @@ use super::sql_statement::{added, select_list, starts_statement, statement};
 use super::sql_tokens::{Kind, Token, call_end, kind, place, read, word_is, word_text};
 use crate::policy::threat::predicate::{Found, Predicate};
 
+/// Steps of reading a text, and for each token of it.
+const READ_STEPS: usize = 60;
+const TOKEN_STEPS: usize = 18;
+
 pub(super) fn find(text: &[u8], found: &mut Found) {
     let mut tokens = read(text, None);
+    found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
     statement(text, &tokens, found);
     conditions(text, &tokens, false, found);
     for quote in [b'\'', b'"'] {
@@ -17,6 +22,7 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
             continue;
         }
         tokens = read(text, Some(quote));
+        found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
         added(text, &tokens, found);
         conditions(text, &tokens, true, found);
         closed_text(text, &tokens, found);
@@ -24,6 +30,7 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
         let escaped = memchr::memchr_iter(b'\\', text).find(|at| text.get(at + 1) == Some(&quote));
         if let Some(at) = escaped {
             let rest = text.get(at + 1..).unwrap_or_default();
+            found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
             conditions(rest, &read(rest, Some(quote)), true, found);
         }
     }

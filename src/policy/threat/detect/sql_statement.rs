@@ -209,12 +209,26 @@ const OBJECTS: [&str; 9] = [
     "login",
 ];
 
+/// The longest word a statement starts with.
+const STATEMENT_WORD_BYTES_MAX: usize = 8;
+
 /// Whether a statement starts at a token, with the syntax prose has not.
 pub(super) fn starts_statement(text: &[u8], tokens: &[Token], at: usize) -> bool {
     if kind(tokens, at) == Some(Kind::Select) {
         return select_list(tokens, at + 1);
     }
-    let word = word_text(text, tokens, at).to_ascii_lowercase();
+    // No other kind of token is one of the words below.
+    if !matches!(
+        kind(tokens, at),
+        Some(Kind::Keyword | Kind::Word | Kind::Call)
+    ) {
+        return false;
+    }
+    let word = word_text(text, tokens, at);
+    if word.len() > STATEMENT_WORD_BYTES_MAX {
+        return false;
+    }
+    let word = word.to_ascii_lowercase();
     let here = Here { text, tokens, at };
     match word.as_slice() {
         b"insert" | b"update" | b"delete" => here.changes_rows(&word),

@@ -1,5 +1,7 @@
 //! SQL's tokens, of every dialect at once, from text that may start inside a string.
 
+use super::sql_words::word_kind;
+
 /// Tokens read of one value.
 pub(super) const TOKENS_MAX: usize = 1_024;
 
@@ -273,14 +275,9 @@ impl Reader<'_> {
     }
 
     fn word(&mut self) {
-        let width = self
-            .rest()
-            .iter()
-            .take_while(|b| {
-                b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || **b >= 0x80 && **b != 0xa0
-            })
-            .count()
-            .max(1);
+        let rest = self.rest();
+        let ends = |b: &u8| !WORD_BYTES.get(usize::from(*b)).copied().unwrap_or(false);
+        let width = rest.iter().position(ends).unwrap_or(rest.len()).max(1);
         let word = self.rest().get(..width).unwrap_or_default();
         let mut kind = word_kind(word);
         if kind == Kind::Word {
@@ -373,6 +370,25 @@ impl Reader<'_> {
     }
 }
 
+/// Bytes of words.
+const WORD_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(clippy::indexing_slicing, reason = "a u8 is below 256")]
+        {
+            table[byte as usize] = byte.is_ascii_alphanumeric()
+                || matches!(byte, b'_' | b'$')
+                || byte >= 0x80 && byte != 0xa0;
+        }
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
 fn is_number(text: &[u8]) -> bool {
     match text {
         [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
@@ -385,34 +401,6 @@ fn is_number(text: &[u8]) -> bool {
             let exponent = matches!(text.get(digits), Some(b'e' | b'E'));
             digits == text.len() || exponent && text.iter().skip(digits + 1).all(u8::is_ascii_digit)
         }
-    }
-}
-
-fn word_kind(word: &[u8]) -> Kind {
-    let mut lower = [0_u8; 10];
-    if word.len() > lower.len() {
-        return Kind::Word;
-    }
-    for (to, from) in lower.iter_mut().zip(word) {
-        *to = from.to_ascii_lowercase();
-    }
-    match lower.get(..word.len()).unwrap_or_default() {
-        b"and" | b"or" | b"xor" => Kind::Logic,
-        b"not" => Kind::Not,
-        b"like" | b"rlike" | b"regexp" | b"between" | b"in" | b"is" | b"glob" | b"ilike"
-        | b"sounds" => Kind::Compare { word: true },
-        b"null" | b"true" | b"false" => Kind::Number,
-        b"div" | b"mod" | b"collate" => Kind::Arithmetic,
-        b"union" | b"intersect" | b"except" | b"minus" => Kind::Union,
-        b"select" => Kind::Select,
-        b"from" => Kind::From,
-        b"where" | b"group" | b"order" | b"having" | b"limit" | b"into" | b"set" | b"values"
-        | b"insert" | b"update" | b"delete" | b"drop" | b"create" | b"alter" | b"exec"
-        | b"execute" | b"declare" | b"truncate" | b"table" | b"waitfor" | b"shutdown" | b"all"
-        | b"distinct" | b"top" | b"case" | b"when" | b"procedure" | b"use" | b"by" | b"begin"
-        | b"join" | b"exists" | b"binary" | b"handler" | b"rename" | b"merge" | b"call"
-        | b"offset" => Kind::Keyword,
-        _ => Kind::Word,
     }
 }
 

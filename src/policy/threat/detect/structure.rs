@@ -26,10 +26,27 @@ pub(in crate::policy::threat) fn path(text: &[u8], found: &mut Found) {
     }
 }
 
+/// Where a short mark stands that begins with a byte, without overlaps: on short texts no searcher pays off.
+pub(super) fn pairs<'t>(
+    text: &'t [u8],
+    first: u8,
+    mark: &'t [u8],
+) -> impl Iterator<Item = usize> + 't {
+    let mut from = 0;
+    memchr::memchr_iter(first, text).filter(move |at| {
+        let is = *at >= from && text.get(*at..).is_some_and(|rest| rest.starts_with(mark));
+        if is {
+            from = at + mark.len();
+        }
+        is
+    })
+}
+
 fn steps(text: &[u8]) -> (usize, usize) {
     let mut count = 0;
     let mut first = 0;
-    for at in memchr::memmem::find_iter(text, b"..").take(256) {
+    let dots = pairs(text, b'.', b"..").take(256);
+    for at in dots {
         let before = at.checked_sub(1).and_then(|i| text.get(i));
         let escaped = at
             .checked_sub(3)

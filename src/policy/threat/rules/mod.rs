@@ -6,5 +6,5 @@ mod set;
 mod timer;
 
 pub(super) use compile::compile;
-pub(super) use set::{Hit, RuleSet};
+pub(super) use set::{Hit, RuleSet, Run};
 pub(super) use timer::Timer;

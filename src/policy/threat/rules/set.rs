@@ -10,6 +10,7 @@ use crate::policy::threat::Mode;
 use crate::policy::threat::bytes::is_prose;
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
+use crate::policy::threat::work::Work;
 
 /// A rule that matched, and the byte where.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +36,21 @@ pub(crate) struct RuleSet {
     always: Vec<usize>,
     by_predicate: Vec<(Predicate, Vec<usize>)>,
 }
+
+/// What running rules takes.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) timer: Timer,
+    /// What is left for looking. Once it is spent no pattern is run, and the caller says so.
+    pub(crate) work: Work,
+}
+
+/// Steps of one look for literals, beside those for each byte.
+const LITERALS_STEPS: usize = 40;
+
+/// Steps of trying a pattern, and for each byte it is tried on.
+const PATTERN_STEPS: usize = 150;
+const PATTERN_BYTE_STEPS: usize = 2;
 
 /// One bit for each rule.
 struct Marks([u64; RULES_MAX / 64]);
@@ -137,10 +153,12 @@ impl RuleSet {
         text: &[u8],
         context: Context,
         plain: bool,
-        timer: &mut Timer,
+        run: &mut Run,
         hits: &mut Vec<Hit>,
     ) {
-        let mut marks = Marks([0; RULES_MAX / 64]);
+        run.work.spend(LITERALS_STEPS + text.len());
+        let mut tried = Marks([0; RULES_MAX / 64]);
+        let mut added = Marks([0; RULES_MAX / 64]);
         if let Some(literals) = &self.literals {
             for found in literals.find_overlapping_iter(text) {
                 let Some((rule, alone)) =
@@ -148,16 +166,16 @@ impl RuleSet {
                 else {
                     continue;
                 };
-                if alone {
+                if alone && added.set(rule) {
                     self.add(rule, found.start(), text, context, hits);
-                } else if marks.set(rule) {
-                    self.pattern(rule, text, context, timer, hits);
+                } else if !alone && tried.set(rule) {
+                    self.pattern(rule, text, context, run, hits);
                 }
             }
         }
         if !plain {
             for rule in &self.always {
-                self.pattern(*rule, text, context, timer, hits);
+                self.pattern(*rule, text, context, run, hits);
             }
         }
     }
@@ -167,13 +185,18 @@ impl RuleSet {
         index: usize,
         text: &[u8],
         context: Context,
-        timer: &mut Timer,
+        run: &mut Run,
         hits: &mut Vec<Hit>,
     ) {
-        let Some(rule) = self.rule(index).filter(|r| r.contexts.has(context)) else {
+        let rule = self.rule(index).filter(|r| r.contexts.has(context));
+        let Some(rule) = rule.filter(|_| !run.work.is_spent()) else {
             return;
         };
-        let found = timer.measure(index, || rule.regexes.iter().find_map(|r| r.find(text)));
+        run.work
+            .spend(rule.regexes.len() * (PATTERN_STEPS + PATTERN_BYTE_STEPS * text.len()));
+        let found = run
+            .timer
+            .measure(index, || rule.regexes.iter().find_map(|r| r.find(text)));
         if let Some(found) = found {
             self.add(index, found.start(), text, context, hits);
         }
