@@ -18,6 +18,7 @@ mod dead_letters;
 mod http;
 mod net;
 mod outstanding;
+mod pace;
 mod search;
 mod sinks;
 #[cfg(test)]
@@ -89,6 +90,12 @@ pub enum Delivery {
 pub trait Sink: Send {
     /// Offers a batch: at least one event, in the log's order, within the sink's configured count and bytes.
     fn deliver<'a>(&'a mut self, batch: &'a [Record]) -> BoxFuture<'a, Delivery>;
+
+    /// Whether the receiver has the batch of a call that was cut off, and will yet say what became of it. The same
+    /// batch is then offered again, where else the half of it is, for a receiver that was given too much.
+    fn is_waiting(&self) -> bool {
+        false
+    }
 }
 
 /// What bounds a batch.

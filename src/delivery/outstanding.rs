@@ -53,10 +53,21 @@ impl Outstanding {
         waiting.map(|record| record.timestamp).min()
     }
 
+    /// The piece that was offered was too much at once: its halves are offered one after the other.
+    pub(super) fn halve(&mut self) {
+        if let Some(mut piece) = self.pieces.pop_front() {
+            let second = piece.split_off(piece.len().div_ceil(2));
+            if !second.is_empty() {
+                self.pieces.push_front(second);
+            }
+            self.pieces.push_front(piece);
+        }
+    }
+
     /// Takes the answer to the piece that was offered.
     pub(super) fn settle(&mut self, answer: Delivery) -> Settled {
         let mut settled = Settled::default();
-        let Some(mut piece) = self.pieces.pop_front() else {
+        let Some(piece) = self.pieces.pop_front() else {
             return settled;
         };
         match answer {
@@ -67,13 +78,12 @@ impl Outstanding {
             }
             Delivery::Reject { cause } => {
                 // Halved until the event to blame stands alone.
-                let second = piece.split_off(piece.len().div_ceil(2));
-                if second.is_empty() {
+                if piece.len() == 1 {
                     let rejected = piece.into_iter().map(|record| (record, cause.clone()));
                     settled.rejected.extend(rejected);
                 } else {
-                    self.pieces.push_front(second);
                     self.pieces.push_front(piece);
+                    self.halve();
                 }
             }
             Delivery::Partly {

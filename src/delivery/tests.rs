@@ -21,6 +21,9 @@ use crate::now::Now;
 use crate::random::time_ordered_id;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
 
+/// Events that a slow sink answers in time.
+const FEW: usize = 3;
+
 /// What a scripted sink does with one offer.
 #[derive(Clone, Copy, Debug)]
 enum Mood {
@@ -29,6 +32,8 @@ enum Mood {
     Down,
     /// Takes all and says nothing: the answer is lost.
     Mute,
+    /// Answers in time only where there are few events, and takes all of them in any case.
+    Slow,
     /// Takes all but every third, which it asks for again.
     Picky,
     /// Asks for a long wait.
@@ -90,7 +95,8 @@ impl Sink for Scripted {
                     self.store.lock().unwrap().take(record);
                 }
             }
-            if matches!(mood, Mood::Mute) {
+            let is_too_much = matches!(mood, Mood::Slow) && batch.len() > FEW;
+            if matches!(mood, Mood::Mute) || is_too_much {
                 std::future::pending::<()>().await;
             }
             Delivery::Partly {
@@ -238,6 +244,7 @@ fn whatever_a_sink_does_nothing_is_lost_and_exactly_the_poison_is_dead() {
         4 => Just(Mood::Takes),
         2 => Just(Mood::Down),
         1 => Just(Mood::Mute),
+        1 => Just(Mood::Slow),
         1 => Just(Mood::Picky),
         1 => Just(Mood::Busy),
     ];
@@ -309,6 +316,20 @@ fn a_sink_that_was_down_gets_everything_in_the_order_of_the_log() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+}
+
+#[test]
+fn a_receiver_too_slow_for_whole_batches_gets_them_in_parts() {
+    let mut bench = Bench::new();
+    bench.append(100);
+    paused(async {
+        let at_work = bench.work(&[Mood::Slow; 10_000], &[], StartAt::Oldest);
+        let a_day = Duration::from_secs(86_400);
+        let settled = tokio::time::timeout(a_day, at_work.settles(100)).await;
+        settled.expect("an end");
+        at_work.drains().await;
+    });
+    assert_eq!(bench.order(), (1..=100).collect::<Vec<_>>());
 }
 
 #[test]

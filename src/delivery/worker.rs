@@ -22,6 +22,7 @@ use super::backoff::Backoff;
 use super::cursor::Cursor;
 use super::dead_letters::DeadLetters;
 use super::outstanding::{Outstanding, Pause};
+use super::pace::Pace;
 use super::{Delivery, Limits, Record, Sink};
 use crate::audit::{AuditEvent, FollowedEvent, Follower, Log, Lost, Position, Severity};
 use crate::config::StartAt;
@@ -83,6 +84,7 @@ struct Running {
     progress: Arc<Progress>,
     orders: watch::Receiver<Order>,
     backoff: Backoff,
+    pace: Pace,
     is_up: bool,
     /// Everything up to here was read.
     through: u64,
@@ -115,6 +117,7 @@ impl Worker {
             progress: self.progress,
             orders: self.orders,
             backoff: Backoff::default(),
+            pace: Pace::of(self.limits.events_max),
             is_up: true,
             through: begin,
             caught_up: false,
@@ -171,7 +174,7 @@ impl Running {
                 Order::Run if self.caught_up => self.wait_for_events().await?,
                 Order::Run | Order::Drain => {}
             }
-            let (events, bytes) = (self.limits.events_max, self.limits.bytes_max);
+            let (events, bytes) = (self.pace.events(), self.limits.bytes_max);
             let read = move |disk: &mut Disk| disk.follower.read(events, bytes);
             let followed = self.on_disk(read).await?;
             self.through = followed.through.0;
@@ -196,7 +199,7 @@ impl Running {
             grown = first => grown.map_err(|_| Ended)?,
             changed = self.orders.changed() => return changed.map_err(|_| Ended),
         }
-        let last = self.through + self.limits.events_max as u64 - 1;
+        let last = self.through + self.pace.events() as u64 - 1;
         tokio::select! {
             grown = self.log.grown(Position(last)) => grown.map_err(|_| Ended),
             () = tokio::time::sleep(self.limits.linger) => Ok(()),
@@ -231,19 +234,24 @@ impl Running {
         while let Some(piece) = outstanding.piece() {
             let oldest = outstanding.oldest_micros().unwrap_or(0);
             self.progress.oldest_micros.store(oldest, Ordering::Relaxed);
-            let deadline = self.limits.timeout;
-            let answer = match tokio::time::timeout(deadline, self.sink.deliver(piece)).await {
-                Ok(answer) => answer,
-                Err(_) => Delivery::Retry {
-                    after: None,
-                    cause: format!("no answer within {} ms", deadline.as_millis()),
-                },
-            };
-            let settled = outstanding.settle(answer);
+            let (deadline, offered) = (self.limits.timeout, piece.len());
+            let answer = tokio::time::timeout(deadline, self.sink.deliver(piece)).await;
+            let is_too_slow = answer.is_err() && !self.sink.is_waiting();
+            let settled = outstanding.settle(answer.unwrap_or_else(|_| Delivery::Retry {
+                after: None,
+                cause: format!("no answer within {} ms", deadline.as_millis()),
+            }));
+            if is_too_slow {
+                outstanding.halve();
+                self.pace.slower(offered);
+            }
             self.metrics.delivered(settled.delivered);
             self.bury(settled.rejected).await?;
             match settled.pause {
-                None => self.came_up(),
+                None => {
+                    self.came_up();
+                    self.pace.faster();
+                }
                 Some(pause) => {
                     self.went_down(&pause);
                     if settled.delivered > 0 {

@@ -187,4 +187,8 @@ impl Sink for Splunk {
     fn deliver<'a>(&'a mut self, batch: &'a [Record]) -> BoxFuture<'a, Delivery> {
         Box::pin(self.post_until_indexed(batch))
     }
+
+    fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
 }
