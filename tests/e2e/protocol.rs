@@ -44,6 +44,18 @@ fn malformed_heads(key: &str) -> Vec<Case> {
         ("an escaped slash", 400, get("/v1%2fgraphs", "")),
         ("a path above the root", 400, get("/../v1/graphs", "")),
         (
+            "a bracket in the query",
+            400,
+            get("/v1/graphs?q=<script>", ""),
+        ),
+        (
+            "a quotation mark in the query",
+            400,
+            get("/v1/graphs?q=\"", ""),
+        ),
+        ("a bracket in the path", 400, get("/v1/<graphs", "")),
+        ("a backtick in the path", 400, get("/v1/`graphs", "")),
+        (
             "a long target",
             414,
             get(&format!("/{}", "a".repeat(9_000)), ""),

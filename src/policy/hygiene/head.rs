@@ -7,7 +7,7 @@
 use memchr::{memchr, memchr2, memrchr};
 
 use super::host::Authority;
-use super::octets::{TARGET, TOKEN, TOKEN_SIGN, classes_of, has_control, is, trim_blanks};
+use super::octets::{QUERY, TARGET, TOKEN, TOKEN_SIGN, classes_of, has_control, is, trim_blanks};
 use super::{HeadLimits, Violation};
 
 /// The longest method; a longer one is refused with 501 (RFC 9112, 3).
@@ -273,7 +273,11 @@ impl<'a> RequestLine<'a> {
         if target.len() > limits.uri_bytes_max {
             return Err(Violation::UriTooLong);
         }
-        if !target.iter().all(|&octet| is(octet, TARGET)) {
+        let path_end = memchr(b'?', target).unwrap_or(target.len());
+        let (path, query) = target.split_at_checked(path_end).unwrap_or((target, &[]));
+        if !path.iter().all(|&octet| is(octet, TARGET))
+            || !query.iter().all(|&octet| is(octet, QUERY))
+        {
             return Err(Violation::Target);
         }
         let minor = minor_version(line.get(last + 1..).unwrap_or_default())?;

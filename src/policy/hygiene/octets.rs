@@ -6,7 +6,8 @@ pub(super) const WORD: u8 = 1;
 pub(super) const TOKEN_SIGN: u8 = 1 << 1;
 /// Any token octet.
 pub(super) const TOKEN: u8 = WORD | TOKEN_SIGN;
-/// Printable ASCII but `#`: what a request target is made of. The path has a stricter alphabet of its own.
+/// What a request target is made of before its query: printable ASCII but `#`, `<`, `>` and the backtick, which the
+/// parser behind us refuses with an answer of its own. The path has a stricter alphabet of its own.
 pub(super) const TARGET: u8 = 1 << 2;
 /// RFC 3986 `unreserved`.
 pub(super) const UNRESERVED: u8 = 1 << 3;
@@ -16,6 +17,9 @@ pub(super) const PATH: u8 = 1 << 4;
 pub(super) const HEX: u8 = 1 << 5;
 /// RFC 3986 `reg-name` without `%` and without the comma.
 pub(super) const HOST: u8 = 1 << 6;
+/// What a query is made of, with its question mark: printable ASCII but `#`, `<`, `>` and the quotation mark, for
+/// the same reason.
+pub(super) const QUERY: u8 = 1 << 7;
 
 static CLASSES: [u8; 256] = classes();
 
@@ -89,8 +93,12 @@ const fn classify(octet: u8) -> u8 {
         b'(' | b')' | b',' | b'=' | b':' | b'@' => PATH,
         _ => 0,
     };
-    if octet > b' ' && octet < 0x7f && octet != b'#' {
-        classes |= TARGET;
+    if octet > b' ' && octet < 0x7f && !matches!(octet, b'#' | b'<' | b'>') {
+        classes |= match octet {
+            b'`' => QUERY,
+            b'"' => TARGET,
+            _ => TARGET | QUERY,
+        };
     }
     if octet.is_ascii_hexdigit() {
         classes |= HEX;

@@ -161,6 +161,8 @@ fn a_malformed_request_line_is_refused() {
         ("GET  /x HTTP/1.1", V::Target),
         ("GET /x y HTTP/1.1", V::Target),
         ("GET /x#f HTTP/1.1", V::Target),
+        ("GET /x?q=<script> HTTP/1.1", V::Target),
+        ("GET /x?q=\"a\" HTTP/1.1", V::Target),
         ("GET /\u{e9} HTTP/1.1", V::Target),
         ("GET /x\x01 HTTP/1.1", V::Target),
         ("GET * HTTP/1.1", V::Target),
@@ -186,7 +188,20 @@ fn a_malformed_request_line_is_refused() {
         Err(V::MethodTooLong)
     );
     check("OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
-    check("BREW-IT /x?a[]={\"b\"}|%zz HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    check("BREW-IT /x?a[]={'b'}|`%zz HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+}
+
+/// Whatever passes here, the parser behind understands: else it would answer by itself, and nobody would know.
+#[test]
+fn every_target_that_passes_is_one_that_the_parser_behind_takes() {
+    for octet in 0x21..0x7f_u8 {
+        let octet = char::from(octet);
+        for target in [format!("/a{octet}b"), format!("/a?b={octet}c?{octet}")] {
+            let passes = check(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).is_ok();
+            let is_taken = http::uri::PathAndQuery::try_from(target.as_str()).is_ok();
+            assert_eq!(passes, is_taken && octet != '#', "{target}");
+        }
+    }
 }
 
 #[test]
