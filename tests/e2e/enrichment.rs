@@ -221,18 +221,14 @@ async fn events_are_told_in_the_words_of_others() {
         .await;
     let told = |format: &str| -> Value {
         let id = blocked.request_id();
-        let outcome = gateway.command(&[
-            "audit",
-            "search",
-            "--data-dir",
-            "data",
-            "--request-id",
-            id,
-            "--format",
-            format,
-        ]);
-        assert_eq!(outcome.code, Some(0), "{outcome:?}");
-        serde_json::from_str(&outcome.stdout).expect("one JSON line")
+        let [searched, exported] = ["search", "export"].map(|command| {
+            let asked = ["audit", command, "--data-dir", "data", "--request-id", id];
+            let outcome = gateway.command(&[&asked[..], &["--format", format]].concat());
+            assert_eq!(outcome.code, Some(0), "{outcome:?}");
+            serde_json::from_str::<Value>(&outcome.stdout).expect("one JSON line")
+        });
+        assert_eq!(searched, exported);
+        searched
     };
     let event = gateway.audit_of(&blocked).await;
     let ecs = told("ecs");
