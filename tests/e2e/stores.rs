@@ -177,6 +177,28 @@ async fn refused_credentials_lose_nothing_and_are_read_again_on_reload() {
 }
 
 #[tokio::test]
+async fn a_search_store_that_refuses_credentials_or_rights_gets_everything_once_it_does_not() {
+    for status in [401, 403] {
+        let (upstream, store) = (Upstream::start().await, StoreStandIn::search().await);
+        let gateway = delivering(&upstream, json!([search("search", &store.url())])).await;
+        ask(&gateway, &["g1"; 3]).await;
+        store.has_all(&about(&gateway, "g1")).await;
+        store.is(Mood::Refuses(status));
+        ask(&gateway, &["g2"; 3]).await;
+        is_down(&gateway, "search").await;
+        store.is_asked_again().await;
+        let refused = about(&gateway, "g2");
+        assert!(refused.iter().all(|id| !store.copies().contains_key(id)));
+        store.is(Mood::Takes);
+        let ids = logged(&gateway);
+        store.has_all(&ids).await;
+        assert_eq!(store.copies(), once(&ids));
+        assert_eq!(dead(&gateway, "search"), [""; 0]);
+        gateway.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn splunk_names_the_event_at_fault_and_gets_all_others() {
     let (upstream, store) = (Upstream::start().await, StoreStandIn::splunk().await);
     store.is(Mood::Abhors("poisoned".to_owned()));
