@@ -127,7 +127,7 @@ fn entries(server: &FluentServer) -> Vec<String> {
     server.entries().iter().filter_map(id).collect()
 }
 
-async fn documents(server: &Served) -> Vec<String> {
+pub(crate) async fn documents(server: &Served) -> Vec<String> {
     let client = Client::with_uri_str(format!("mongodb://{}/", server.address)).await;
     let database = client.expect("a client").database("rocketgraph");
     let collection = database.collection::<Document>("audit_logs");
@@ -141,7 +141,7 @@ async fn documents(server: &Served) -> Vec<String> {
     ids
 }
 
-async fn hits(node: &Served) -> Vec<String> {
+pub(crate) async fn hits(node: &Served) -> Vec<String> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .build()
@@ -292,7 +292,7 @@ impl Load {
 }
 
 /// What a gauge or counter of a sink says.
-fn said(metrics: &str, family: &str, sink: &str) -> u64 {
+pub(crate) fn said(metrics: &str, family: &str, sink: &str) -> u64 {
     let begins = format!("{family}{{sink=\"{sink}\"");
     let line = metrics.lines().find(|line| line.starts_with(&begins));
     let value = line.and_then(|line| line.rsplit(' ').next()).expect(family);

@@ -1,5 +1,6 @@
 //! An answer as a client got it, whichever protocol brought it.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
@@ -96,6 +97,15 @@ impl Answered {
                 .push(answer.request_id().to_owned());
         }
         answer
+    }
+
+    /// Forgets answers that need not be audited.
+    pub(crate) fn forget<'a>(&self, ids: impl Iterator<Item = &'a String>) {
+        let gone: HashSet<&String> = ids.collect();
+        if let Some(ids) = &self.0 {
+            let mut ids = ids.lock().expect("not poisoned");
+            ids.retain(|id| !gone.contains(id));
+        }
     }
 
     /// All ids so far.

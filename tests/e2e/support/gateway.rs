@@ -299,6 +299,11 @@ impl Gateway {
         self.listeners = ready(&mut self.process).await;
     }
 
+    /// Forgets answered requests whose events may be lost.
+    pub(crate) fn forget<'a>(&self, ids: impl Iterator<Item = &'a String>) {
+        self.answered.forget(ids);
+    }
+
     /// Ends it as an operator would, and checks what holds for every exchange.
     pub(crate) async fn finish(mut self) {
         self.signal("TERM");
