@@ -15,7 +15,7 @@
 //! | [`geoip`] | where addresses are, for events |
 //! | [`audit`] | the event, the durable log, search and verification |
 //! | [`delivery`] | audit events on their way to other systems |
-//! | `erasure` | audit events taken out again on request |
+//! | `erasure`, `retention` | audit events taken out again, on request and in time |
 //! | [`telemetry`] | metrics, spans, logs |
 //! | [`admin`] | health, metrics, audit search, explain, reload |
 //! | [`app`], [`serve`] | the composition root: start, reload, stop |
@@ -42,6 +42,7 @@ mod proxy;
 pub mod random;
 pub mod recording;
 mod replay;
+mod retention;
 mod rules;
 pub mod serve;
 pub mod shipped;

@@ -26,7 +26,7 @@ use crate::state::penalties::upkeep;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
 use crate::telemetry::spans::{SpanExporter, SpanSettings};
 use crate::telemetry::trace::{Sampler, SamplerSettings};
-use crate::{admin, geoip, notes, rules, telemetry};
+use crate::{admin, geoip, notes, retention, rules, telemetry};
 
 /// How often changes of the key store are taken in.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -291,6 +291,7 @@ impl Started {
             .spawn(admin::serve(admin, app.clone(), stopped.clone()));
         self.runtime.spawn(refresh(app.clone()));
         self.runtime.spawn(geoip::watch(app.clone()));
+        self.runtime.spawn(retention::keep(app.clone()));
         app.set_ready(true);
         let said = writeln!(out, "ready").and_then(|()| out.flush());
         said.map_err(|error| start_error("standard output")(&error))?;

@@ -15,6 +15,7 @@ pub mod project;
 pub mod proof;
 mod read;
 pub mod report;
+mod retention;
 mod schema;
 pub mod search;
 pub mod timestamp;
@@ -39,6 +40,7 @@ pub use log::{
 pub use proof::key::SIGNING_KEY_FILE;
 pub use proof::{Proof, ProofError, PublicKey, TreeHead, Trust, Unproved, prove_dir, signed_by};
 pub use read::{ReadAll, ReadError, read_all};
+pub use retention::Retention;
 pub use schema::schema;
 pub use search::{Matcher, Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};
 pub use verify::{Bad, BadReason, Verification, verify};

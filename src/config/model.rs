@@ -19,7 +19,7 @@ use super::enrichment::{GeoIpSettings, GraphClassification, Pii};
 use super::file::FileShape;
 use super::rules::{ComplexitySettings, RulesSettings};
 use super::sinks::SinkSettings;
-use crate::audit::KeyRing;
+use crate::audit::{KeyRing, Retention};
 use crate::policy::penalty::Terms;
 use crate::policy::route::{PathTemplate, Router};
 
@@ -380,6 +380,8 @@ pub struct AuditSettings {
     pub total_bytes_max: u64,
     /// What happens when the log is full.
     pub when_full: WhenFull,
+    /// How long events are kept.
+    pub retention: Option<Retention>,
     /// How sensitive the data of graphs is.
     pub graphs: Vec<GraphClassification>,
     /// Where its events are delivered, names unique.

@@ -31,6 +31,7 @@ mod protocol;
 mod real_stores;
 mod recording;
 mod replay;
+mod retention;
 mod sanitize;
 mod signing;
 mod sink_faults;

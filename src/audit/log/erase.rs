@@ -29,7 +29,7 @@ pub const ERASURE_BEGUN: &str = "audit.erasure.begun";
 /// The record of an erasure that is done.
 pub const ERASURE_DONE: &str = "audit.erasure.done";
 /// How every record of an erasure says what it is. Strings of clients hold no bare quotes.
-const RECORD: &[u8] = br#""endpoint":"audit.erasure."#;
+pub(super) const RECORD: &[u8] = br#""endpoint":"audit.erasure."#;
 /// Runs of sequences one record names, so that it fits a frame.
 const RUNS_MAX: usize = 4_000;
 
@@ -70,11 +70,11 @@ pub struct ErasurePlan {
     /// The segments that hold them, and where each ends.
     segments: Vec<(u64, u64)>,
     /// Events after it are left alone.
-    through: u64,
+    pub(super) through: u64,
 }
 
 impl ErasurePlan {
-    fn take(&mut self, sequence: u64) {
+    pub(super) fn take(&mut self, sequence: u64) {
         self.events += 1;
         match self.runs.last_mut() {
             Some((_, last)) if *last + 1 == sequence => *last = sequence,
@@ -210,7 +210,11 @@ impl Log {
     }
 
     /// Puts a segment without the wanted events in the place of the one with them.
-    fn rewrite(&self, segment: (u64, u64), eraser: &Eraser<'_>) -> io::Result<Option<u64>> {
+    pub(super) fn rewrite(
+        &self,
+        segment: (u64, u64),
+        eraser: &Eraser<'_>,
+    ) -> io::Result<Option<u64>> {
         let shared = &self.owner.shared;
         let Some((rewritten, erased)) = eraser.prepare(&*shared.storage, segment)? else {
             return Ok(None);
@@ -274,7 +278,7 @@ impl Eraser<'_> {
     }
 }
 
-fn read_if_there(storage: &dyn Storage, ordinal: u64) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read_if_there(storage: &dyn Storage, ordinal: u64) -> io::Result<Option<Vec<u8>>> {
     match read_whole(storage, &segment_name(ordinal)) {
         // Dropped since it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -7,6 +7,7 @@ mod access;
 mod enrichment;
 mod notifications;
 mod penalties;
+mod retention;
 mod routes;
 mod rules;
 mod sinks;
@@ -235,6 +236,7 @@ impl Compiler<'_> {
             segment_bytes_max: segment.value,
             total_bytes_max: total.value,
             when_full: shape.when_full.value,
+            retention: self.retention(shape.retention.as_ref()),
             graphs: self.graphs(&shape.graphs.value)?,
             sinks: self.sinks(&shape.sinks.value)?,
         })

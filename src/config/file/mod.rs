@@ -7,6 +7,7 @@
 mod enrichment;
 mod notifications;
 mod penalties;
+mod retention;
 mod rules;
 mod sinks;
 mod stores;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::enrichment::{GeoIpShape, GraphShape};
 pub(super) use self::notifications::{NotificationsShape, OrganizationShape, SecurityTeamShape};
 pub(super) use self::penalties::PenaltiesShape;
+pub(super) use self::retention::RetentionShape;
 pub(super) use self::rules::{ExclusionShape, RecordingShape, RulesShape, ScopedComplexityShape};
 pub(super) use self::sinks::{
     FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,
@@ -348,6 +350,9 @@ pub(super) struct AuditShape {
     pub(super) total_bytes_max: Placed<u64>,
     /// What happens when the log is full.
     pub(super) when_full: Placed<WhenFull>,
+    /// How long events are kept; without it, as long as the log has room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) retention: Option<Placed<RetentionShape>>,
     /// How sensitive the data of graphs is; events name the highest that fits.
     #[schemars(length(max = 1_000))]
     pub(super) graphs: Placed<Vec<Placed<GraphShape>>>,
@@ -365,6 +370,7 @@ impl Default for AuditShape {
             segment_bytes_max: by_default(67_108_864_u64),
             total_bytes_max: by_default(10_737_418_240_u64),
             when_full: by_default(WhenFull::Refuse),
+            retention: None,
             graphs: Placed::default(),
             sinks: Placed::default(),
         }
