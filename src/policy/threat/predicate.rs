@@ -41,6 +41,7 @@ predicates! {
     PathClimbs = "path.climbs",
     UrlInternal = "url.internal_address",
     UrlScheme = "url.scheme",
+    UrlInclusion = "url.inclusion",
     OperatorKey = "json.operator_key",
     PrototypeKey = "json.prototype_key",
     XmlDoctype = "xml.doctype",

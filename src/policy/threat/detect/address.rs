@@ -5,6 +5,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::inclusion;
 use super::structure::pairs;
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
@@ -138,6 +139,9 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
             }
         }
     }
+    if whole && inclusion::is_inclusion(text, name.unwrap_or_default()) {
+        found.note(Predicate::UrlInclusion, 0);
+    }
     if named && whole && lax(text).any(|h| is_literal_internal(h) || is_name(h)) {
         found.note(Predicate::UrlInternal, 0);
     }
@@ -230,7 +234,7 @@ fn scheme(text: &[u8], end: usize) -> &[u8] {
 }
 
 /// What could be taken for the host: what stands before a slash, on both sides of every `@`.
-fn hosts(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn hosts(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     let rest = rest
         .iter()
         .position(|b| *b != b'/' && *b != b'\\')
@@ -249,7 +253,7 @@ fn hosts(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|h| !h.is_empty())
 }
 
-fn without_port(host: &[u8]) -> (&[u8], bool) {
+pub(super) fn without_port(host: &[u8]) -> (&[u8], bool) {
     if host.starts_with(b"[") {
         let end = memchr::memchr(b']', host).map_or(host.len(), |i| i + 1);
         return (host.get(..end).unwrap_or_default(), host.len() > end);

@@ -2,6 +2,7 @@
 
 mod address;
 mod html;
+mod inclusion;
 mod script;
 mod shell;
 mod shell_words;

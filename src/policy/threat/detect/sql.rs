@@ -17,6 +17,9 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
     found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
     statement(text, &tokens, found);
     conditions(text, &tokens, false, found);
+    if let Some(at) = bare_probe(text, &tokens) {
+        found.note(at.0, at.1);
+    }
     for quote in [b'\'', b'"'] {
         if memchr::memchr(quote, text).is_none() {
             continue;
@@ -34,6 +37,23 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
             conditions(rest, &read(rest, Some(quote)), true, found);
         }
     }
+}
+
+/// A value that is nothing but a number and the same again (`1 or 1`), or a number and an open UNION.
+fn bare_probe(text: &[u8], tokens: &[Token]) -> Option<(Predicate, usize)> {
+    let (last, rest) = tokens.split_last()?;
+    let signed = matches!(rest.first().map(|t| t.kind), Some(Kind::Arithmetic));
+    let negative = signed && text.first() == Some(&b'-') && rest.len() == 2;
+    if last.kind == Kind::Union && negative && kind(rest, 1) == Some(Kind::Number) {
+        return Some((Predicate::SqlUnion, last.at));
+    }
+    let cut = matches!(last.kind, Kind::Comment { .. });
+    let expression = if cut { rest } else { tokens };
+    let same = word_text(text, expression, 0) == word_text(text, expression, 2);
+    let kinds = [0, 1, 2].map(|at| kind(expression, at));
+    let probe = kinds == [Some(Kind::Number), Some(Kind::Logic), Some(Kind::Number)];
+    (probe && same && expression.len() == 3)
+        .then(|| (Predicate::SqlCondition, place(expression, 1)))
 }
 
 /// Conditions of one window; more of them are found by themselves.
@@ -390,6 +410,10 @@ mod tests {
             "'=0-- ",
             "n' = !0 = !!'0",
             "7\nunion\nselect\n7",
+            "1 or 1",
+            "7||7",
+            "3 OR 3 --",
+            "-7 union",
         ] {
             assert!(!found(text).is_empty(), "{text}");
         }
@@ -400,6 +424,9 @@ mod tests {
         for text in [
             "Please select the best union of both lists and drop the rest",
             "1 or 2 = fine",
+            "1 or 2",
+            "1 and 1 make 2",
+            "5 union",
             "O'Brien and 5 others",
             "rock 'n' roll or jazz",
             "Union Select Committee",
