@@ -46,7 +46,8 @@ pub(in crate::delivery) struct Mongodb {
     settings: MongodbSink,
     /// How long a batch may take, so that the driver gives up, and says why, before the worker does.
     timeout: Duration,
-    /// Set when the client is made; the driver connects and reconnects on its own.
+    /// Set when the client is made; the driver connects and reconnects on its own. Absent during a call: one that is
+    /// cut off leaves no client behind, for the connections it had begun may hold up all later ones.
     collection: Option<Collection<RawDocumentBuf>>,
     /// Whether the indexes are known to be there.
     prepared: bool,
@@ -63,10 +64,6 @@ impl Mongodb {
     }
 
     async fn insert(&mut self, batch: &[Record]) -> Delivery {
-        let collection = match self.ready().await {
-            Ok(collection) => collection,
-            Err(error) => return retry(&error),
-        };
         let documents: Result<Vec<_>, _> = batch.iter().map(document::document).collect();
         let documents = match documents {
             Ok(documents) => documents,
@@ -76,29 +73,28 @@ impl Mongodb {
                 };
             }
         };
-        match collection.insert_many(&documents).ordered(false).await {
-            Ok(_) => Delivery::Accepted,
-            Err(error) => match missing(&collection, &outcome::doubtful(&error), batch).await {
-                Ok(missing) => outcome::delivery(&error, &missing, batch.len()),
-                Err(error) => retry(&error),
+        let collection = match self.collection.take() {
+            Some(collection) => collection,
+            None => match self.connect().await {
+                Ok(collection) => collection,
+                Err(error) => return retry(&error),
             },
-        }
+        };
+        let delivery = match self.is_ready(&collection).await {
+            Ok(()) => inserted(&collection, &documents, batch).await,
+            Err(error) => retry(&error),
+        };
+        self.collection = Some(collection);
+        delivery
     }
 
-    /// The collection, with its indexes.
-    async fn ready(&mut self) -> Result<Collection<RawDocumentBuf>, Error> {
-        let collection = match &self.collection {
-            Some(collection) => collection.clone(),
-            None => {
-                let collection = self.connect().await?;
-                self.collection.insert(collection).clone()
-            }
-        };
+    /// Sees to the indexes, once.
+    async fn is_ready(&mut self, collection: &Collection<RawDocumentBuf>) -> Result<(), Error> {
         if !self.prepared {
-            self.prepare(&collection).await?;
+            self.prepare(collection).await?;
             self.prepared = true;
         }
-        Ok(collection)
+        Ok(())
     }
 
     /// Creates what is not there: a user without the right to create indexes can insert where they are.
@@ -121,6 +117,20 @@ impl Mongodb {
             }
             created => created.map(drop),
         }
+    }
+}
+
+async fn inserted(
+    collection: &Collection<RawDocumentBuf>,
+    documents: &[RawDocumentBuf],
+    batch: &[Record],
+) -> Delivery {
+    match collection.insert_many(documents).ordered(false).await {
+        Ok(_) => Delivery::Accepted,
+        Err(error) => match missing(collection, &outcome::doubtful(&error), batch).await {
+            Ok(missing) => outcome::delivery(&error, &missing, batch.len()),
+            Err(error) => retry(&error),
+        },
     }
 }
 
