@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rg_gateway::audit::report::{Scope, Standard, report};
 use rg_gateway::audit::{
-    AuditEvent, Durability, EventIds, EventType, Log, LogOptions, Search, Severity, Source,
-    search_dir,
+    AppendError, AuditEvent, Durability, EventIds, EventType, Log, LogOptions, Search, Severity,
+    Source, search_dir,
 };
 use rg_gateway::now::Now;
 
@@ -118,7 +118,7 @@ fn write(folder: &Path, count: i64) -> Result<(), Failed> {
     for n in 0..count {
         let at = BEGIN + n * STEP;
         let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(n % 5_000)?);
-        log.append(&AuditEvent {
+        let event = AuditEvent {
             source_ip: Source::Address(address.into()),
             user_agent: "search-time/1.0".into(),
             organization_id: Some(format!("org-{}", n * 7_919 % ORGANIZATIONS).into()),
@@ -130,7 +130,8 @@ fn write(folder: &Path, count: i64) -> Result<(), Failed> {
             processing_time_ms: 1.5,
             compliance_tags: vec!["data_access".into()],
             ..AuditEvent::new(ids.next(at), at, EventType::DataAccess, Severity::Info)
-        })?;
+        };
+        append(&log, &event)?;
     }
     log.close();
     let took = Now::read().since(began);
@@ -140,4 +141,14 @@ fn write(folder: &Path, count: i64) -> Result<(), Failed> {
         "{count} events written, {bytes} bytes: {took:?}"
     )?;
     Ok(())
+}
+
+/// Appends an event; a disk that cannot keep up is waited for.
+fn append(log: &Log, event: &AuditEvent<'_>) -> Result<(), Failed> {
+    loop {
+        match log.append(event) {
+            Err(AppendError::SyncBehind) => std::thread::yield_now(),
+            appended => return Ok(appended.map(drop)?),
+        }
+    }
 }

@@ -57,6 +57,10 @@ impl Keeper {
                 self.sync(shared);
                 self.sign(&mut shared.lock().writer);
                 shared.synced.send_modify(|synced| synced.closed = true);
+                let jobs = shared.lock().writer.last_index_jobs();
+                for job in jobs {
+                    job.run(&*shared.storage);
+                }
                 return;
             }
             wait(shared, failing);

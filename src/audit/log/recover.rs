@@ -96,6 +96,10 @@ pub(crate) fn recover(
             sealed.index = Index::Settled;
         }
     }
+    if let Some(active) = &start.active {
+        // It grows again: what the last close wrote of it would be out of date.
+        drop(storage.remove(&index_name(active.ordinal)));
+    }
     start.other_bytes = other_bytes(storage)?;
     Ok((start, recovery))
 }

@@ -295,6 +295,26 @@ impl Writer {
         })
     }
 
+    /// The index files to write when the log closes: those not written yet, and that of the segment being written, so
+    /// that whoever searches the closed log need not read it whole.
+    pub(crate) fn last_index_jobs(&mut self) -> Vec<IndexJob> {
+        let mut jobs = Vec::new();
+        for sealed in &mut self.sealed {
+            if let Index::Pending(blocks) = &sealed.index {
+                let blocks = Some(blocks.clone());
+                let ordinal = sealed.ordinal;
+                jobs.push(IndexJob { ordinal, blocks });
+                sealed.index = Index::Settled;
+            }
+        }
+        if self.unwritten == 0 && !self.broken {
+            let blocks = Some(self.active.blocks.clone());
+            let ordinal = self.active.ordinal;
+            jobs.push(IndexJob { ordinal, blocks });
+        }
+        jobs
+    }
+
     /// Refuses a frame of this size when there is no place for it; makes room where the policy allows.
     pub(super) fn admit(&mut self, size: usize) -> Result<(), AppendError> {
         let unsynced = self.syncing.len() + self.fresh.len();

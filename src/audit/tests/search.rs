@@ -138,3 +138,34 @@ fn a_wrong_or_absent_index_changes_no_answer() {
         expected
     );
 }
+
+/// The ordinals of the files with this extension.
+fn ordinals(dir: &std::path::Path, extension: &str) -> Vec<String> {
+    let files = fs::read_dir(dir).unwrap();
+    let mut ordinals: Vec<String> = files
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    ordinals.sort();
+    ordinals
+}
+
+#[test]
+fn a_closed_log_has_an_index_of_every_segment_and_an_open_one_none_that_is_out_of_date() {
+    let dir = written(400);
+    let segments = ordinals(dir.path(), "seg");
+    assert!(segments.len() > 2);
+    assert_eq!(ordinals(dir.path(), "idx"), segments);
+    let (log, _) = Log::open(&options(dir.path())).unwrap();
+    assert!(!ordinals(dir.path(), "idx").contains(&segments[segments.len() - 1]));
+    log.append(&event(401)).unwrap();
+    log.close();
+    assert_eq!(ordinals(dir.path(), "idx"), ordinals(dir.path(), "seg"));
+    let search = Search {
+        request_id: Some("request-401".into()),
+        ..Search::default()
+    };
+    let found = search_dir(dir.path(), &search).unwrap();
+    assert_eq!(request_ids(&found), ["request-401"]);
+}
