@@ -3,7 +3,7 @@
 /// Steps of one inspection. What is done by the byte, the token or the pattern is weighed by what it costs, so that a
 /// step is about half a nanosecond on the machine of `docs/benchmarks.md`. A mebibyte of prose, code, markup or rows takes
 /// no more; one of nothing but signs, in values of a few bytes each, does.
-const STEPS_MAX: u32 = 64_000_000;
+const STEPS_MAX: u32 = 60_000_000;
 
 /// What is left of it.
 #[derive(Clone, Copy, Debug)]

@@ -49,7 +49,7 @@ pub(crate) struct Run {
 const LITERALS_STEPS: usize = 40;
 
 /// Steps of trying a pattern, and for each byte it is tried on.
-const PATTERN_STEPS: usize = 150;
+const PATTERN_STEPS: usize = 110;
 const PATTERN_BYTE_STEPS: usize = 2;
 
 /// One bit for each rule.
