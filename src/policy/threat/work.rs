@@ -1,7 +1,7 @@
 //! What one inspection may do: a bound on its work, whatever the request is made of.
 
 /// Steps of one inspection. What is done by the byte, the token or the pattern is weighed by what it costs, so that a
-/// step is about half a nanosecond on the machine of `docs/benchmarks.md`. A mebibyte of prose, code, markup or rows takes
+/// step is 0.5 to 1.5 nanoseconds on the machine of `docs/benchmarks.md`. A mebibyte of prose, code, markup or rows takes
 /// no more; one of nothing but signs, in values of a few bytes each, does.
 const STEPS_MAX: u32 = 60_000_000;
 
