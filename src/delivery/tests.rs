@@ -15,7 +15,7 @@ use super::cursor::Cursor;
 use super::dead_letters::DeadLetters;
 use super::worker::{Order, Progress, Worker};
 use super::*;
-use crate::audit::{AuditEvent, EventType, Log, LogOptions, Severity, WhenFull};
+use crate::audit::{AppendError, AuditEvent, EventType, Log, LogOptions, Severity, WhenFull};
 use crate::config::StartAt;
 use crate::now::Now;
 use crate::random::time_ordered_id;
@@ -160,7 +160,13 @@ impl Bench {
                     Severity::Info,
                 )
             };
-            self.appended = self.log.append(&event).unwrap().0;
+            // A log that drops its oldest events does so once they are synced and signed, and is waited for.
+            self.appended = loop {
+                match self.log.append(&event) {
+                    Err(AppendError::Full) => std::thread::yield_now(),
+                    appended => break appended.unwrap().0,
+                }
+            };
         }
     }
 
