@@ -14,3 +14,4 @@ pub mod refusal;
 pub mod route;
 pub mod threat;
 pub mod totp;
+mod words;

@@ -1,5 +1,7 @@
 //! The words of Cypher that mean something to the gateway, in any letter case.
 
+use crate::policy::words::{pack, place};
+
 /// The longest keyword, in bytes.
 const LONGEST: usize = 12;
 
@@ -53,7 +55,7 @@ static TABLE: [(u128, Keyword); SLOTS] = {
     while index < ALL.len() {
         let (word, keyword) = ALL[index];
         let packed = pack(word);
-        let mut slot = slot(packed);
+        let mut slot = place(packed) % SLOTS;
         while table[slot].0 != 0 {
             slot = (slot + 1) % SLOTS;
         }
@@ -63,35 +65,13 @@ static TABLE: [(u128, Keyword); SLOTS] = {
     table
 };
 
-/// A word of at most [`LONGEST`] bytes as one number, its letters in lower case: setting their sixth bit
-/// turns capitals into small letters, and nothing else into a letter.
-const fn pack(word: &[u8]) -> u128 {
-    let mut packed = 0;
-    let mut rest = word;
-    while let [byte, more @ ..] = rest {
-        packed = packed << 8 | (*byte | 0x20) as u128;
-        rest = more;
-    }
-    packed
-}
-
-/// Where a packed word belongs.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "both halves are folded into one"
-)]
-const fn slot(packed: u128) -> usize {
-    let folded = (packed >> 64) as u64 ^ packed as u64;
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
-}
-
 /// The keyword a word is, whatever its letter case.
 pub(super) fn keyword(word: &[u8]) -> Keyword {
     if word.len() > LONGEST || word.len() < 2 {
         return Keyword::None;
     }
     let packed = pack(word);
-    let mut slot = slot(packed);
+    let mut slot = place(packed) % SLOTS;
     while let Some((known, keyword)) = TABLE.get(slot).filter(|(known, _)| *known != 0) {
         if *known == packed {
             return *keyword;

@@ -33,7 +33,6 @@ mod rules;
 mod sanitize;
 mod selftest;
 mod spans;
-mod words;
 mod work;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! HTML character references, numeric ones with and without their semicolon.
 
 use super::{Rewrite, push_char};
-use crate::policy::threat::words::Words;
+use crate::policy::words::Words;
 
 /// The named references that matter to syntax. Long enough for every markup trick, far from HTML's 2,231.
 static NAMED: Words<u32, 128> = Words::new(&[

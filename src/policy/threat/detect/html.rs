@@ -6,7 +6,7 @@ use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
 use crate::policy::threat::predicate::{Found, Predicate};
-use crate::policy::threat::words::Words;
+use crate::policy::words::Words;
 
 /// Tags looked at in one value; a value with more is a finding by itself.
 const TAGS_MAX: usize = 4_000;

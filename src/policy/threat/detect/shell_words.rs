@@ -1,6 +1,6 @@
 //! The names of commands, by how surely they are one.
 
-use crate::policy::threat::words::Words;
+use crate::policy::words::Words;
 
 /// How surely a word is a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

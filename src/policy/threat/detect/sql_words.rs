@@ -1,7 +1,7 @@
 //! The words of SQL's dialects that injections care about.
 
 use super::sql_tokens::Kind;
-use crate::policy::threat::words::Words;
+use crate::policy::words::Words;
 
 /// What a word is, in any letter case.
 pub(super) fn word_kind(word: &[u8]) -> Kind {

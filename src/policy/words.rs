@@ -48,9 +48,9 @@ impl<T: Copy, const SLOTS: usize> Words<T, SLOTS> {
     }
 }
 
-/// A word as one number, its letters in lower case: setting their sixth bit turns capitals into small letters, and
+/// A word of at most [`LONGEST`] bytes as one number, its letters in lower case: setting their sixth bit turns capitals into small letters, and
 /// nothing else into a letter.
-const fn pack(word: &[u8]) -> u128 {
+pub(super) const fn pack(word: &[u8]) -> u128 {
     let mut packed = 0;
     let mut rest = word;
     while let [byte, more @ ..] = rest {
@@ -65,7 +65,7 @@ const fn pack(word: &[u8]) -> u128 {
     clippy::cast_possible_truncation,
     reason = "both halves are folded into one"
 )]
-const fn place(packed: u128) -> usize {
+pub(super) const fn place(packed: u128) -> usize {
     let folded = (packed >> 64) as u64 ^ packed as u64;
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
