@@ -111,12 +111,28 @@ pub(super) fn pairs(inspector: &mut Inspector<'_>, text: &[u8], context: Context
             form_value(inspector, name, context, at);
         } else {
             inspector.key(name, &here);
+            if is_cut(name) {
+                form_value(inspector, pair, context, at);
+            }
         }
         names.add(name, value);
     }
     for (name, joined) in names.joined {
         form_value(inspector, &joined, context, &at.name(name));
     }
+}
+
+/// Whether a name is the head of a text that its first `=` cut: no name has quotes, tags or blanks.
+fn is_cut(name: &[u8]) -> bool {
+    let marks = |text: &[u8]| {
+        text.iter().any(|b| {
+            matches!(
+                b,
+                b'\'' | b'"' | b'<' | b'(' | b';' | b'|' | b'`' | b'{' | b' '
+            )
+        })
+    };
+    marks(name) || memchr::memchr2(b'%', b'+', name).is_some() && marks(&form_decoded(name))
 }
 
 /// The names of one query string or form, and the values of those that stand there more than once.
