@@ -47,8 +47,11 @@ static NAMED: Words<u32, 128> = Words::new(&[
     (&["shy"], 0xad),
 ]);
 
-/// The longest reference read: `&ZeroWidthSpace;`, or a number with leading zeros.
+/// The longest reference read: `&ZeroWidthSpace;`, or a number.
 const REFERENCE_BYTES_MAX: usize = 16;
+
+/// Leading zeros of a number.
+const ZEROS_MAX: usize = 256;
 
 pub(super) fn entities(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Rewrite::new(text);
@@ -63,14 +66,24 @@ pub(super) fn entities(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The character a reference after `&` stands for, and its width.
 fn reference(rest: &[u8]) -> Option<(u32, usize)> {
+    let (radix, mark) = match rest {
+        [b'#', b'x' | b'X', ..] => (16, 2),
+        [b'#', ..] => (10, 1),
+        _ => (0, 0),
+    };
+    // Browsers take any number of leading zeros.
+    let zeros = rest
+        .iter()
+        .skip(mark)
+        .take(if mark > 0 { ZEROS_MAX } else { 0 })
+        .take_while(|b| **b == b'0')
+        .count();
+    let from = mark + zeros.saturating_sub(1);
     let rest = rest
-        .get(..rest.len().min(REFERENCE_BYTES_MAX))
+        .get(from..rest.len().min(from + REFERENCE_BYTES_MAX))
         .unwrap_or_default();
-    match rest {
-        [b'#', b'x' | b'X', digits @ ..] => {
-            number(digits, 16).map(|(code, width)| (code, width + 2))
-        }
-        [b'#', digits @ ..] => number(digits, 10).map(|(code, width)| (code, width + 1)),
+    match radix {
+        10 | 16 => number(rest, radix).map(|(code, width)| (code, width + from)),
         _ => {
             let width = rest.iter().position(|b| !b.is_ascii_alphanumeric())?;
             let semicolon = rest.get(width) == Some(&b';');

@@ -44,10 +44,21 @@ pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
     }
     let mut out = out.finish()?;
     if !out.contains(&b' ') {
-        // A form inside a form: its blanks are plus signs.
-        out.iter_mut()
-            .filter(|b| **b == b'+')
-            .for_each(|b| *b = b' ');
+        // A form inside a form: its blanks are plus signs, but for those that add or join.
+        let joins = |at: Option<usize>| {
+            let byte = at.and_then(|at| out.get(at));
+            byte.is_some_and(|b| {
+                b.is_ascii_digit() || matches!(b, b'\'' | b'"' | b'(' | b')' | b'[' | b']')
+            })
+        };
+        let blanks: Vec<usize> = memchr::memchr_iter(b'+', &out)
+            .filter(|at| !(joins(at.checked_sub(1)) && joins(Some(at + 1))))
+            .collect();
+        for at in blanks {
+            if let Some(byte) = out.get_mut(at) {
+                *byte = b' ';
+            }
+        }
     }
     Some(out)
 }
