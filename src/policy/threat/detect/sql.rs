@@ -270,6 +270,7 @@ fn closed_text(text: &[u8], tokens: &[Token], found: &mut Found) {
         Some(Kind::Semicolon) if cut(tokens) && tokens.len() > at + 2 => {
             Some(Predicate::SqlStacked)
         }
+        Some(Kind::Semicolon) if cut(tokens) => Some(Predicate::SqlCommentTail),
         Some(k) if is_operator(k) => expression(text, tokens, at),
         _ => None,
     };
@@ -338,8 +339,10 @@ fn expression(text: &[u8], tokens: &[Token], at: usize) -> Option<Predicate> {
     let empty = |k: Option<Kind>| matches!(k, Some(Kind::Text { empty: true, .. }));
     let nothing = empty(kind(tokens, 0)) && empty(Some(operand));
     let sum = matches!(kind(tokens, at), Some(Kind::Arithmetic | Kind::Star)) && next == at + 1;
-    let joined =
-        operand.is_text() && !(sum && open) && !nothing && (open || kind(tokens, after).is_some());
+    let joined = operand.is_text()
+        && !(sum && (open || !touches && searches(text, tokens)))
+        && !nothing
+        && (open || kind(tokens, after).is_some());
     // `"LIKE"` is a quoted word; `'NOT LIKE'` is not.
     let quoted_word = nothing && next == at + 1;
     let compared = matches!(kind(tokens, at), Some(Kind::Compare { word: false }));
@@ -353,6 +356,12 @@ fn expression(text: &[u8], tokens: &[Token], at: usize) -> Option<Predicate> {
     } else {
         Predicate::SqlWeakBreakout
     })
+}
+
+/// Whether a string closes with `"`: `a" + "b" + "c"` is how one searches for words that must all be there.
+fn searches(text: &[u8], tokens: &[Token]) -> bool {
+    let last = tokens.first().and_then(|t| t.end.checked_sub(1));
+    last.and_then(|i| text.get(i)) == Some(&b'"')
 }
 
 /// Whether a comparison goes on with another, and ends in a string the template closes.

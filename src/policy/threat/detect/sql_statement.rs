@@ -54,7 +54,9 @@ pub(super) fn added(text: &[u8], tokens: &[Token], found: &mut Found) {
         match token.kind {
             Kind::Union => {
                 let mut next = at + 1;
-                while matches!(kind(tokens, next), Some(Kind::Open | Kind::Keyword)) {
+                while matches!(kind(tokens, next), Some(Kind::Open | Kind::Keyword))
+                    || word_text(text, tokens, next) == b"+"
+                {
                     next += 1;
                 }
                 let valued = at
@@ -92,8 +94,7 @@ pub(super) fn select_list(tokens: &[Token], from: usize) -> bool {
         Some(Kind::Keyword | Kind::Open | Kind::Arithmetic | Kind::Not)
     ) {
         at += 1;
-        // TOP 1 name
-        if kind(tokens, at) == Some(Kind::Number) && kind(tokens, at + 1) == Some(Kind::Word) {
+        if counts_first(tokens, at) {
             at += 1;
         }
     }
@@ -124,8 +125,17 @@ pub(super) fn select_list(tokens: &[Token], from: usize) -> bool {
             while kind(tokens, next) == Some(Kind::Dot) {
                 next += 2;
             }
+            if next > at + 1 && kind(tokens, next - 1) == Some(Kind::Call) {
+                return true;
+            }
             match kind(tokens, next) {
                 Some(Kind::From) => from_list(tokens, next + 1),
+                // `name as alias from`
+                Some(Kind::Keyword) => {
+                    kind(tokens, next + 1) == Some(Kind::Word)
+                        && kind(tokens, next + 2) == Some(Kind::From)
+                        && from_list(tokens, next + 3)
+                }
                 Some(Kind::Comma) => tokens
                     .iter()
                     .skip(next)
@@ -146,6 +156,15 @@ pub(super) fn select_list(tokens: &[Token], from: usize) -> bool {
         }
         _ => false,
     }
+}
+
+/// `TOP 1 name`, `TOP 1 f(x)`
+fn counts_first(tokens: &[Token], at: usize) -> bool {
+    kind(tokens, at) == Some(Kind::Number)
+        && matches!(
+            kind(tokens, at + 1),
+            Some(Kind::Word | Kind::Call | Kind::Variable | Kind::Text { .. })
+        )
 }
 
 /// The rest of a list of columns that holds operators, up to its FROM and a table.
@@ -172,6 +191,12 @@ fn columns(tokens: &[Token], from: usize) -> bool {
             .take_while(listed)
             .count();
     kind(tokens, end) == Some(Kind::From) && from_list(tokens, end + 1)
+        || kind(tokens, end) == Some(Kind::Comment { empty: true })
+            && tokens
+                .iter()
+                .take(end)
+                .skip(from)
+                .any(|t| t.kind == Kind::Comma)
 }
 
 /// A table, then nothing that is prose.

@@ -60,6 +60,8 @@ static WORDS: Words<Kind, 256> = Words::new(&[
             "handler",
             "rename",
             "merge",
+            "as",
+            "distinctrow",
             "call",
             "offset",
         ],
