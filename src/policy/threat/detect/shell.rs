@@ -54,8 +54,13 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
         return found.note(Predicate::ShellCommand, 0);
     }
     let mut at = 0;
+    let mut ticks = 0_usize;
     while let Some((from, next, before)) = separator(text, at) {
-        if commands(text, next, before) {
+        let tick = text.get(from) == Some(&b'`');
+        ticks += usize::from(tick);
+        // Nothing is substituted behind a backtick that closes.
+        let closes = tick && ticks.is_multiple_of(2);
+        if !closes && commands(text, next, before) {
             return found.note(Predicate::ShellCommand, from);
         }
         found.work.spend(SEPARATOR_STEPS + (next - at));
@@ -108,7 +113,10 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
     let blanks = text
         .iter()
         .skip(at)
-        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .take_while(|b| {
+            // A plus sign is a blank that a form was not undone for.
+            matches!(b, b' ' | b'\t') || **b == b'+' && before == Before::Sign
+        })
         .count();
     let word = word(text, at + blanks);
     // At the start only a disguise makes a command of a word.
@@ -137,9 +145,13 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
         (Before::Substitution, Strength::Maybe) => {
             !is_shown(text, at) && (argued || matches!(after, After::Separator | After::Name))
         }
-        (Before::Line, Strength::Sure) => argued && lone,
+        (Before::Line, Strength::Sure) => lone && (argued || after == After::Name),
         (Before::Line, Strength::Maybe) => {
-            lone && text.len() < 128 && (argued || after == After::End)
+            lone && text.len() < 128
+                && (argued
+                    || after == After::End
+                    || after == After::Separator && ends_here(text, word.end)
+                    || after == After::Name && left_is_closed(text, at))
         }
         (Before::Sign, Strength::Sure) => {
             let brief = text.len() - word.end.min(text.len()) < BRIEF_BYTES_MAX;
@@ -149,6 +161,12 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
             !is_shown(text, at) && lone && (argued || after != After::Word)
         }
     }
+}
+
+/// Whether nothing but signs stands from a byte on.
+fn ends_here(text: &[u8], from: usize) -> bool {
+    let rest = text.get(from..).unwrap_or_default();
+    !rest.iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80)
 }
 
 /// A command's word as a shell reads it.
@@ -271,11 +289,24 @@ fn after(text: &[u8], end: usize, before: Before) -> After {
         }
         [b'%', next, ..] if next.is_ascii_alphabetic() => After::Variable,
         _ if touches => After::Word,
-        [b'-', next, ..] if next.is_ascii_alphanumeric() || *next == b'-' => After::Option,
-        [b'/' | b'~' | b'*', ..] | [b'.', b'/' | b'.', ..] => After::Path,
+        [b'-', next, ..] if next.is_ascii_alphanumeric() || *next == b'-' => option(rest),
+        [b'/' | b'~' | b'*' | b'\\', ..] | [b'.', b'/' | b'.', ..] => After::Path,
         [drive, b':', ..] if drive.is_ascii_alphabetic() => After::Path,
         [b'\'' | b'"', ..] => After::Quoted,
         _ => operand(rest),
+    }
+}
+
+/// A word that starts with a dash: no option has a colon right behind its letters.
+fn option(rest: &[u8]) -> After {
+    let width = rest
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        .count();
+    if rest.get(width) == Some(&b':') {
+        After::Word
+    } else {
+        After::Option
     }
 }
 
@@ -292,10 +323,16 @@ fn operand(rest: &[u8]) -> After {
     let inner = word.trim_ascii_end().strip_suffix(b".").unwrap_or(word);
     let named = inner.iter().any(|b| matches!(b, b'.' | b'/' | b'@' | b':')) && inner.len() > 2;
     let number = !inner.is_empty() && inner.iter().all(u8::is_ascii_digit);
-    let ends = matches!(
-        tail.first(),
-        None | Some(b';' | b'|' | b'&' | b'`' | b')' | b'>' | b'<' | b'#' | b'-' | b'\'' | b'"')
-    );
+    // `expr 3 + 4`
+    let calculates =
+        number && matches!(tail, [b'+' | b'*', b' ', next, ..] if next.is_ascii_digit());
+    let ends = calculates
+        || matches!(
+            tail.first(),
+            None | Some(
+                b';' | b'|' | b'&' | b'`' | b')' | b'>' | b'<' | b'#' | b'-' | b'\'' | b'"'
+            )
+        );
     if ends && (named || number) {
         After::Name
     } else {
@@ -327,6 +364,12 @@ fn left_is_tight(text: &[u8], at: usize, before: Before) -> bool {
         || left.iter().all(u8::is_ascii_digit)
         || before == Before::Line && left.len() < 24
         || left.len() < 3
+}
+
+/// Whether nothing stands left of a line, or a mark that closes.
+fn left_is_closed(text: &[u8], at: usize) -> bool {
+    let left = text.get(..at).unwrap_or_default().trim_ascii_end();
+    matches!(left.last(), None | Some(b'\'' | b'"' | b')' | b']' | b'}'))
 }
 
 /// Whether a value is a list of words: the header of a table, names side by side.
@@ -400,6 +443,13 @@ mod tests {
             "& copy c:\\x",
             "x;ssh${IFS}h",
             ";kubectl get pods",
+            "|expr 12 + 30",
+            "h &&+cut -b 1 x",
+            "; t\\a\\c \\/srv\\/x",
+            "7\nenv;",
+            "a') \n sleep 12",
+            "z\" || printf y",
+            "\nexpr 3 + 4",
         ] {
             assert!(found(text), "{text}");
         }
@@ -418,8 +468,12 @@ mod tests {
             "&copy; 2024",
             "read; write; sleep well",
             "Notes\nfind a room\ncat food",
+            "The `a.ini` file configures:\n- x",
+            "and `x` for *y*",
             "fish & chips > pie",
             "touch base; head to more. less is",
+            "Mode;vi -x: on",
+            "a\nsort;filter;find;by",
         ] {
             assert!(!found(text), "{text}");
         }

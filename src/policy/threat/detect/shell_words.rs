@@ -113,6 +113,12 @@ const SURE: &[&str] = &[
     "strace",
     "gdb",
     "phpinfo",
+    "printf",
+    "findstr",
+    "egrep",
+    "killall",
+    "pkill",
+    "expr",
     "nc",
     "tac",
     "awk",
@@ -124,16 +130,16 @@ const SURE: &[&str] = &[
 ];
 
 const MAYBE: &[&str] = &[
-    "cat", "id", "who", "pwd", "echo", "printf", "ping", "ping6", "host", "dig", "sleep", "env",
-    "export", "set", "dir", "type", "copy", "move", "del", "erase", "ren", "net", "reg", "route",
-    "ver", "vol", "start", "find", "findstr", "grep", "egrep", "head", "tail", "more", "less",
-    "nl", "od", "cut", "sort", "uniq", "wc", "tee", "tr", "rev", "paste", "strings", "base64",
-    "base32", "touch", "cp", "mv", "ln", "df", "du", "mount", "date", "uptime", "last", "hostname",
-    "ip", "ss", "kill", "killall", "pkill", "reboot", "shutdown", "halt", "poweroff", "su", "ssh",
-    "scp", "ftp", "tar", "zip", "unzip", "gzip", "python", "perl", "ruby", "php", "node", "lua",
-    "java", "make", "docker", "git", "eval", "exec", "source", "system", "timeout", "watch",
-    "screen", "top", "file", "stat", "split", "dd", "vi", "vim", "nano", "ed", "for", "cd", "time",
-    "nice", "trap", "alias", "history", "test", "yes", "expr", "bc",
+    "cat", "id", "who", "pwd", "echo", "ping", "ping6", "host", "dig", "sleep", "env", "export",
+    "set", "dir", "type", "copy", "move", "del", "erase", "ren", "net", "reg", "route", "ver",
+    "vol", "start", "find", "grep", "head", "tail", "more", "less", "nl", "od", "cut", "sort",
+    "uniq", "wc", "tee", "tr", "rev", "paste", "strings", "base64", "base32", "touch", "cp", "mv",
+    "ln", "df", "du", "mount", "date", "uptime", "last", "hostname", "ip", "ss", "kill", "reboot",
+    "shutdown", "halt", "poweroff", "su", "ssh", "scp", "ftp", "tar", "zip", "unzip", "gzip",
+    "python", "perl", "ruby", "php", "node", "lua", "java", "make", "docker", "git", "eval",
+    "exec", "source", "system", "timeout", "watch", "screen", "top", "file", "stat", "split", "dd",
+    "vi", "vim", "nano", "ed", "for", "cd", "time", "nice", "trap", "alias", "history", "test",
+    "yes", "bc",
 ];
 
 #[cfg(test)]
