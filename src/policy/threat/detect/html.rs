@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
+use super::html_idle::is_idle;
 use crate::policy::threat::predicate::{Found, Predicate};
 use crate::policy::words::Words;
 
@@ -147,7 +148,8 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
             return;
         }
         let content = rest.get(tag.len()..).unwrap_or_default();
-        judge(tag, content, start, found);
+        let before = start.checked_sub(1).and_then(|i| text.get(i)).copied();
+        judge(tag, content, before, start, found);
         at = start + 1;
     }
     found.note(Predicate::BoundLeaves, at);
@@ -185,7 +187,14 @@ fn tag(rest: &[u8]) -> &[u8] {
     }
 }
 
-fn judge(tag: &[u8], content: &[u8], at: usize, found: &mut Found) {
+/// Elements that are types of programs as well: `List<Object>`.
+const TYPES_TOO: [&[u8]; 10] = [
+    b"object", b"set", b"comment", b"link", b"base", b"frame", b"layer", b"handler", b"param",
+    b"meta",
+];
+
+fn judge(tag: &[u8], content: &[u8], before: Option<u8>, at: usize, found: &mut Found) {
+    let is_type = before.is_some_and(|b| b.is_ascii_alphanumeric()) && content.starts_with(b">");
     let body = tag.strip_prefix(b"/").unwrap_or(tag);
     let body = body.trim_ascii_start();
     let width = body
@@ -194,6 +203,7 @@ fn judge(tag: &[u8], content: &[u8], at: usize, found: &mut Found) {
         .count();
     let name = body.get(..width).unwrap_or_default().to_ascii_lowercase();
     if body.starts_with(b"?xml-stylesheet")
+        || body.starts_with(b"?import")
         || body.starts_with(b"!ENTITY")
         || body.starts_with(b"!--#")
     {
@@ -210,6 +220,7 @@ fn judge(tag: &[u8], content: &[u8], at: usize, found: &mut Found) {
     if touches
         && (ACTIVE.meaning(plain).is_some() || ACTIVE.meaning(&name).is_some())
         && !tag.starts_with(b"/")
+        && !(is_type && body.len() == width && TYPES_TOO.contains(&plain))
         && !is_idle(plain, tag, content)
     {
         found.note(Predicate::HtmlActiveTag, at);
@@ -222,49 +233,7 @@ fn judge(tag: &[u8], content: &[u8], at: usize, found: &mut Found) {
     if sends && touches && memchr::memchr(b'=', values).is_some() {
         found.note(Predicate::HtmlActiveTag, at);
     }
-    attributes(values, at, found);
-}
-
-/// Bytes of a style sheet that are looked at.
-const SHEET_BYTES_MAX: usize = 4_096;
-
-/// Whether an element that could act only describes: a charset or a description, a style sheet that loads nothing.
-fn is_idle(name: &[u8], tag: &[u8], content: &[u8]) -> bool {
-    let attributes = squeeze(tag.get(name.len()..).unwrap_or_default());
-    let has = |word: &str| memmem::find(&attributes, word.as_bytes()).is_some();
-    match name {
-        b"meta" => {
-            let describes = ["content-type", "x-ua-compatible", "content-language"];
-            let acts = has("http-equiv") && !describes.iter().any(|w| has(w));
-            !acts
-                && !has("utf-7")
-                && !has("script")
-                && (has("name=") || has("charset=") || has("http-equiv"))
-        }
-        b"style" => {
-            let content = content.strip_prefix(b">").unwrap_or_default();
-            let sheet = content
-                .get(..content.len().min(SHEET_BYTES_MAX))
-                .unwrap_or_default();
-            let Some(end) = memchr::memchr(b'<', sheet) else {
-                return false;
-            };
-            let closes = sheet
-                .get(end..end + 7)
-                .is_some_and(|t| t.eq_ignore_ascii_case(b"</style"));
-            let sheet = sheet.get(..end).unwrap_or_default();
-            let squeezed = squeeze(sheet);
-            let loads = STYLES.iter().chain(&["url(", "script"]);
-            let typed = attributes.is_empty() || attributes == b"type=\"text/css\"";
-            closes
-                && typed
-                && !sheet.contains(&b'\\')
-                && !loads
-                    .into_iter()
-                    .any(|w| memmem::find(&squeezed, w.as_bytes()).is_some())
-        }
-        _ => false,
-    }
+    attributes(values, !touches, at, found);
 }
 
 /// Schemes that run or load what follows them, without blanks.
@@ -280,7 +249,7 @@ const SCHEMES: [&[u8]; 5] = [
 const TYPES: [&[u8]; 4] = [b"text/html", b"application/x", b"text/javascript", b","];
 
 /// Style that runs or loads something.
-const STYLES: [&str; 9] = [
+pub(super) const STYLES: [&str; 9] = [
     "expression(",
     "-moz-binding",
     "behavior:",
@@ -298,12 +267,12 @@ static STYLE_WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick
 /// Shorter attributes say nothing: `on` and a value, or a scheme, are longer.
 const ATTRIBUTE_BYTES_MIN: usize = 5;
 
-/// What a tag's attributes do.
-fn attributes(values: &[u8], at: usize, found: &mut Found) {
+/// What a tag's attributes do; `known` asks for the names of events.
+fn attributes(values: &[u8], known: bool, at: usize, found: &mut Found) {
     if values.len() < ATTRIBUTE_BYTES_MIN {
         return;
     }
-    if memchr::memchr(b'=', values).is_some() && handler(values, false).is_some() {
+    if memchr::memchr(b'=', values).is_some() && handler(values, known).is_some() {
         found.note(Predicate::HtmlHandler, at);
     }
     let addressed = memchr::memchr(b':', values).is_some();
@@ -350,7 +319,7 @@ fn is_idle_address(after: &[u8]) -> bool {
 }
 
 /// Lower case without blanks, control characters, backslashes and comments' inside.
-fn squeeze(text: &[u8]) -> Vec<u8> {
+pub(super) fn squeeze(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
@@ -460,6 +429,11 @@ mod tests {
             "<style>@im\\port '//h'</style>",
             "<style>p{background:url(//h)}</style>",
             "<a src=mhtml:x>",
+            "<svg>",
+            "<svg><path/><animate attributeName=x>",
+            "<math><mi/><a href=\"javascript:f()\">x",
+            "<link rel=import href=//h>",
+            "<?import namespace=x>",
             "<a href=\"data:,x\">",
             "<a href=data:image/svg+xml,onload=f()>",
         ] {
@@ -485,12 +459,17 @@ mod tests {
             "the onset=2024 of \"it\"",
             "Vec<_> and <T: Copy>",
             "<me@example.com>",
+            "if left < right:\n  one_third = (a + b)",
+            "Map<Object> and List<Set>",
             "turn it on=yes",
             "<a href=\"javascript:void(0)\">x</a>",
             "<img src=\"data:image/svg+xml;base64,PHN2Zz4=\">",
             "<template><div>{{ msg }}</div></template>",
             "<meta charset=\"utf-8\"><meta name=viewport content=x>",
             "<style>p{color:red}</style>",
+            "<svg viewBox=\"0 0 9 9\">\n<title>x</title><path d=\"M0 0\"/></svg>",
+            "<math><mi>x</mi></math>",
+            "<meta itemprop=\"name\" content=\"x\"><link rel=\"canonical\" href=\"https://example.com/\">",
             "<!--[if mso]><p>x</p><![endif]-->",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");

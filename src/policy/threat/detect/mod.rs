@@ -2,6 +2,7 @@
 
 mod address;
 mod html;
+mod html_idle;
 mod inclusion;
 mod script;
 mod shell;
