@@ -128,7 +128,7 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
         if SCHEMES
             .iter()
             .any(|s| scheme.eq_ignore_ascii_case(s.as_bytes()))
-            && whole
+            && (whole || named && at == scheme.len())
             && starts
         {
             found.note(Predicate::UrlScheme, at - scheme.len());

@@ -48,7 +48,21 @@ pub(super) fn is_inclusion(text: &[u8], name: &[u8]) -> bool {
         let (host, _) = without_port(host);
         std::str::from_utf8(host).is_ok_and(|host| host.parse::<Ipv4Addr>().is_ok())
     };
-    runs && (included() || !path.ends_with(b"?") && bare())
+    runs && (included() || !path.ends_with(b"?") && (bare() || is_shell(path)))
+}
+
+/// Names of shells that are put on servers.
+const SHELLS: [&str; 8] = [
+    "c99", "c100", "r57", "wso", "b374k", "weevely", "webshell", "cmdasp",
+];
+
+/// Whether a path ends in the file of a shell.
+fn is_shell(path: &[u8]) -> bool {
+    let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    let stem = name.split(|b| *b == b'.').next().unwrap_or_default();
+    SHELLS
+        .iter()
+        .any(|shell| stem.eq_ignore_ascii_case(shell.as_bytes()))
 }
 
 #[cfg(test)]
@@ -62,6 +76,7 @@ mod tests {
             ("template", "https://example.com/x.php?", true),
             ("INC", "FTP://example.com/x.inc", true),
             ("probe", "http://8.8.8.8/x.php", true),
+            ("link", "https://example.com/wso.php", true),
             ("page", "https://example.com/guide", false),
             ("page", "3", false),
             ("link", "https://example.com/a.php", false),

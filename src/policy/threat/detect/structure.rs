@@ -55,7 +55,7 @@ fn steps(text: &[u8]) -> (usize, usize) {
         let opens = escaped
             || before.is_none_or(|b| {
                 !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'*' | b'[' | b'_')
-            });
+            }) && !names_module(text.get(..at).unwrap_or_default());
         let after = text.get(at + 2);
         let rest = text.get(at + 2..).unwrap_or_default();
         // Bytes of no character, or an escape no decoder knows: some server takes them for a separator.
@@ -73,6 +73,18 @@ fn steps(text: &[u8]) -> (usize, usize) {
         }
     }
     (count, first)
+}
+
+/// Whether a text ends where the address of a module or a link starts: `from "`, `import '`, `](`.
+fn names_module(head: &[u8]) -> bool {
+    if head.ends_with(b"](") {
+        return true;
+    }
+    let Some(head) = head.strip_suffix(b"\"").or_else(|| head.strip_suffix(b"'")) else {
+        return false;
+    };
+    let head = head.strip_suffix(b"(").unwrap_or(head).trim_ascii_end();
+    head.ends_with(b"from") || head.ends_with(b"import")
 }
 
 /// Names that a server takes for more than a name.
