@@ -60,7 +60,9 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
             Kind::Word => match token.keyword {
                 K::Or | K::Xor if filters(clause) && is_clause(list, index) => {
                     terms += 1;
-                    if always_true(text, list, index + 1) && !literal_before(list, index) {
+                    let always = always_true(text, list, index + 1) && !literal_before(list, index)
+                        || takes_all(text, list, index + 1);
+                    if always {
                         findings.note(Finding::Tautology, token.start);
                     }
                 }
@@ -133,6 +135,29 @@ pub(super) fn always_true(text: &[u8], list: &Tokens, at: usize) -> bool {
         }
         _ => is_boolean(list, at, negated) && !matches!(next.kind, Kind::Sign(b'.' | b'[')),
     }
+}
+
+/// `n.x =~ '.*'`, `n.x CONTAINS ''`: what every text fulfils.
+fn takes_all(text: &[u8], list: &Tokens, at: usize) -> bool {
+    let property = list
+        .at(at)
+        .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name))
+        && list.is_sign(at + 1, b'.');
+    let right = match list.at(at + 3).map(|t| (t.kind, t.keyword)) {
+        Some((Kind::Sign(b'='), _)) if list.is_sign(at + 4, b'~') => at + 5,
+        Some((_, K::Contains)) => at + 4,
+        Some((_, K::Starts | K::Ends)) if list.is(at + 4, K::With) => at + 5,
+        _ => return false,
+    };
+    let pattern = list.is_sign(at + 4, b'~');
+    property
+        && list.at(right).is_some_and(|t| {
+            t.kind == Kind::Text
+                && match t.inner(text) {
+                    b"" => !pattern,
+                    inner => pattern && matches!(inner, b".*" | b"(?i).*" | b"(?s).*" | b"^.*$"),
+                }
+        })
 }
 
 fn is_boolean(list: &Tokens, at: usize, negated: bool) -> bool {

@@ -15,6 +15,7 @@ mod lexer;
 pub(crate) mod memo;
 mod pattern;
 mod reach;
+mod syntax;
 pub mod value;
 
 use std::cell::RefCell;
@@ -199,8 +200,8 @@ pub fn is_statement(text: &[u8], expected: bool) -> bool {
         if expected && keyword.starts_clause() && keyword != K::Use {
             return true;
         }
-        let opens =
-            keyword.starts_clause() || matches!(keyword, K::Explain | K::Profile | K::Cypher);
+        let opens = keyword.starts_clause()
+            || matches!(keyword, K::Explain | K::Profile | K::Cypher | K::Using);
         if !expected && !opens {
             return false;
         }

@@ -210,6 +210,17 @@ pub(super) fn statement_start(list: &Tokens, from: usize) -> Option<usize> {
         let token = list.at(at)?;
         match token.keyword {
             K::Explain | K::Profile => at += 1,
+            // `USING PERIODIC COMMIT 500 LOAD CSV …`
+            K::Using
+                if at == from || list.is(at - 1, K::Explain) || list.is(at - 1, K::Profile) =>
+            {
+                at += 1;
+                while list.at(at).is_some_and(|t| {
+                    matches!(t.kind, Kind::Word | Kind::Number) && !t.keyword.starts_clause()
+                }) {
+                    at += 1;
+                }
+            }
             K::Cypher => {
                 at += 1;
                 while list.at(at).is_some_and(|t| {
