@@ -87,29 +87,133 @@ pub(super) fn is_prose(text: &[u8]) -> bool {
     blanks >= 7 && (letters + blanks) * 100 >= head.len() * 86 && digits * 20 <= head.len()
 }
 
-/// Splits Markdown at its code fences: what stands outside, and what inside. `None` without a closed fence.
-pub(super) fn fences(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut marks = memchr::memmem::find_iter(text, b"```")
-        .filter(|at| *at == 0 || text.get(at - 1) == Some(&b'\n'));
-    let (mut outside, mut inside) = (Vec::new(), Vec::new());
-    let mut from = 0;
-    while let (Some(open), Some(close)) = (marks.next(), marks.next()) {
-        outside.extend_from_slice(text.get(from..open).unwrap_or_default());
-        let code = text.get(open + 3..close).unwrap_or_default();
-        let first_line = memchr::memchr(b'\n', code).map_or(0, |i| i + 1);
-        // A fence is a line of its own: one word at most stands behind it.
-        if first_line == 0
-            || code
-                .get(..first_line)
-                .is_some_and(|l| l.trim_ascii().iter().any(|b| !b.is_ascii_alphanumeric()))
-        {
-            return None;
-        }
-        inside.extend_from_slice(code.get(first_line..).unwrap_or_default());
-        from = close + 3;
+/// Lines from which on a text may be a program.
+const PROGRAM_LINES_MIN: usize = 6;
+
+/// Bytes of a text that are looked at for it.
+const PROGRAM_BYTES_MAX: usize = 8_192;
+
+/// Whether a text reads as a program, a script or a file of settings: several lines, most of them of such a form.
+pub(super) fn is_program(text: &[u8]) -> bool {
+    let head = text
+        .get(..text.len().min(PROGRAM_BYTES_MAX))
+        .unwrap_or_default();
+    let (mut lines, mut coded) = (0, 0);
+    for line in head
+        .split(|b| *b == b'\n')
+        .filter(|l| !l.trim_ascii().is_empty())
+    {
+        lines += 1;
+        coded += usize::from(is_coded(line));
     }
-    outside.extend_from_slice(text.get(from..).unwrap_or_default());
-    (from > 0).then_some((outside, inside))
+    lines >= PROGRAM_LINES_MIN && coded * 10 >= lines * 7
+}
+
+/// Whether a line has the form of code: it is indented, ends in a sign that prose does not end in, or starts like a
+/// comment, a statement or a setting.
+fn is_coded(line: &[u8]) -> bool {
+    let indented = matches!(line, [b' ', b' ', ..] | [b'\t', ..]);
+    let line = line.trim_ascii();
+    let ends = matches!(
+        line.last(),
+        Some(b';' | b'{' | b'}' | b'(' | b')' | b'[' | b']' | b',' | b':' | b'>' | b'\\' | b'=')
+    );
+    let starts = matches!(
+        line,
+        [b'/', b'/' | b'*', ..] | [b'*' | b'#' | b'@' | b'}' | b')' | b']' | b'<' | b'"', ..]
+    );
+    let width = line
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        .count();
+    let word = line.get(..width).unwrap_or_default();
+    let statement = LEADS.contains(&word) && line.get(width).is_none_or(u8::is_ascii_whitespace);
+    let setting = width > 0
+        && matches!(
+            line.get(width..),
+            Some([b':' | b'=', b' ', ..] | [b' ', b'=' | b':', b' ' | b'=', ..])
+        );
+    indented || ends || starts || statement || setting
+}
+
+/// Words that lines of programs start with.
+const LEADS: [&[u8]; 32] = [
+    b"import",
+    b"from",
+    b"export",
+    b"const",
+    b"let",
+    b"var",
+    b"return",
+    b"if",
+    b"else",
+    b"elif",
+    b"fi",
+    b"for",
+    b"while",
+    b"do",
+    b"done",
+    b"def",
+    b"class",
+    b"public",
+    b"private",
+    b"static",
+    b"function",
+    b"package",
+    b"using",
+    b"use",
+    b"fn",
+    b"echo",
+    b"set",
+    b"end",
+    b"then",
+    b"begin",
+    b"FROM",
+    b"RUN",
+];
+
+/// Splits Markdown at its code fences: what stands outside, and what inside. `None` without a fence.
+///
+/// A fence may be indented or quoted, and one that names a language and is never closed goes on to the end.
+pub(super) fn fences(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    memchr::memmem::find(text, b"```")?;
+    let (mut outside, mut inside) = (Vec::new(), Vec::new());
+    let mut open: Option<bool> = None;
+    let mut fenced = false;
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        let info = fence(line);
+        match (open, info) {
+            (None, Some(info)) => {
+                // A fence is a line of its own: one word at most stands behind it.
+                if !info.iter().all(|b| {
+                    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'#' | b'-' | b'_' | b'.')
+                }) {
+                    return None;
+                }
+                open = Some(!info.is_empty());
+            }
+            (Some(_), Some([])) => {
+                open = None;
+                fenced = true;
+            }
+            (Some(_), _) => inside.extend_from_slice(line),
+            (None, None) => outside.extend_from_slice(line),
+        }
+    }
+    match open {
+        Some(false) => None,
+        Some(true) => Some((outside, inside)),
+        None => fenced.then_some((outside, inside)),
+    }
+}
+
+/// What stands behind the fence that a line is.
+fn fence(line: &[u8]) -> Option<&[u8]> {
+    let from = line
+        .iter()
+        .position(|b| !matches!(b, b' ' | b'\t' | b'>'))?;
+    let rest = line.get(from..)?.strip_prefix(b"```")?;
+    Some(rest.trim_ascii())
 }
 
 /// Words that stand around spans of code where they are shown rather than meant.
@@ -179,8 +283,20 @@ mod tests {
         let (outside, inside) = fences(b"a\n```sh\nls -la\n```\nb").unwrap();
         assert_eq!(
             (outside.as_slice(), inside.as_slice()),
-            (&b"a\n\nb"[..], &b"ls -la\n"[..])
+            (&b"a\nb"[..], &b"ls -la\n"[..])
         );
+        for text in [
+            "1. x\n   ```sh\n   ls\n   ```\n",
+            "> ```\nls\n> ```",
+            "x\n```sh\nls -la",
+        ] {
+            let (_, inside) = fences(text.as_bytes()).unwrap();
+            assert!(
+                inside.starts_with(b"ls") || inside.starts_with(b"   ls"),
+                "{text}"
+            );
+        }
+        assert!(fences(b"```\nls").is_none());
         assert!(fences(b"a ```ls``` b").is_none() && fences(b"```; ls\n```").is_none());
     }
 
@@ -196,6 +312,23 @@ mod tests {
             "`ls`",
         ] {
             assert!(spans(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn programs_are_told_from_text() {
+        assert!(is_program(
+            b"import a\n\nexport const b = (c) => {\n  if (c) {\n    return d(c);\n  }\n  return 1;\n};\n"
+        ));
+        assert!(is_program(
+            b"on: [push]\njobs:\n  a:\n    steps:\n      - run: |\n          make\n"
+        ));
+        for text in [
+            "Dear all,\nwe met today\nand talked about it\nwith Ann\nand Ben\nand all the rest of them\n",
+            "id\nls\nwhoami\nuname\npwd\nenv\n",
+            "a();\nb();",
+        ] {
+            assert!(!is_program(text.as_bytes()), "{text}");
         }
     }
 

@@ -36,6 +36,13 @@ pub(super) enum Context {
     Graphql,
 }
 
+impl Context {
+    /// Whether clients keep whole texts here: documents, snippets, scripts.
+    pub(super) fn stores_text(self) -> bool {
+        matches!(self, Self::Json | Self::Form | Self::Text | Self::Cell)
+    }
+}
+
 /// A set of contexts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Contexts(u16);

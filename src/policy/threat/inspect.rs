@@ -9,6 +9,7 @@ use super::context::Context;
 use super::decode::{base64, spelled_dots, undo};
 use super::detect;
 use super::exclude::Exclusions;
+use super::judge::SHOWN_WEIGHT;
 use super::predicate::{Found, Predicate};
 use super::rules::{Hit, RuleSet, Run, Timer};
 use super::{
@@ -57,9 +58,6 @@ thread_local! {
     /// Paths, query strings and headers nothing was found in, by rules and part.
     static CLEAN: RefCell<Memo<()>> = const { RefCell::new(Memo::new()) };
 }
-
-/// Fenced code counts this much: one rule alone does not block, two that are sure do.
-const FENCED_WEIGHT: f32 = 0.65;
 
 pub(super) fn inspect(
     rules: &RuleSet,
@@ -222,12 +220,12 @@ impl<'e> Inspector<'e> {
         match bytes::spans(&outside) {
             Some((prose, spans)) => {
                 self.whole_leaf(&prose, classes(&prose), context, at);
-                self.weight = FENCED_WEIGHT;
+                self.weight = SHOWN_WEIGHT;
                 self.whole_leaf(&spans, classes(&spans), context, at);
             }
             None => self.whole_leaf(&outside, classes(&outside), context, at),
         }
-        self.weight = FENCED_WEIGHT;
+        self.weight = SHOWN_WEIGHT;
         self.whole_leaf(&inside, classes(&inside), context, at);
         self.weight = 1.0;
     }

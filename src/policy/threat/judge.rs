@@ -12,6 +12,9 @@ pub const BLOCK_FROM: f32 = 0.9;
 /// From this combined confidence on the other mitigations of its rules follow.
 pub const ACT_FROM: f32 = 0.5;
 
+/// Code that is shown or stored counts this much: one rule alone does not block, three that are sure do.
+pub(super) const SHOWN_WEIGHT: f32 = 0.65;
+
 /// The judgement of one value, whose confidences are multiplied with `weight`.
 ///
 /// Each hit that counts is given the combined confidence it was part of as its score.
@@ -30,9 +33,12 @@ pub(super) fn judge(rules: &RuleSet, hits: &mut [Hit], weight: f32) -> (Verdict,
         let category = rule.meta.tags.first();
         let doubt: f32 = hits
             .iter()
-            .filter_map(counted)
-            .filter(|r| r.meta.tags.first() == category)
-            .map(|r| 1.0 - r.meta.confidence * weight)
+            .filter_map(|hit| Some((hit, counted(hit)?)))
+            .filter(|(_, rule)| rule.meta.tags.first() == category)
+            .map(|(hit, rule)| {
+                let doubt = if hit.doubted { SHOWN_WEIGHT } else { 1.0 };
+                1.0 - rule.meta.confidence * weight.min(doubt)
+            })
             .product();
         let confidence = 1.0 - doubt;
         if let Some(hit) = hits.get_mut(index) {

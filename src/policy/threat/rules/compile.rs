@@ -29,6 +29,8 @@ pub(crate) struct Rule {
     pub(crate) regexes: Vec<Regex>,
     pub(crate) except: Option<Regex>,
     pub(crate) skips_prose: bool,
+    /// Whether a program that is stored counts less.
+    pub(crate) doubts_programs: bool,
     pub(crate) tests: Vec<Test>,
 }
 
@@ -182,6 +184,10 @@ impl Compiler {
             .prose
             .as_ref()
             .map(|p| self.word(p, key("prose"), &[("skip", true), ("match", false)]));
+        let program = text
+            .program
+            .as_ref()
+            .map(|p| self.word(p, key("program"), &[("doubt", true), ("match", false)]));
         let except = text
             .except
             .as_ref()
@@ -200,6 +206,7 @@ impl Compiler {
             contains: words(&text.matches.value.contains),
             near: words(&text.matches.value.near),
             skips_prose: prose.flatten().unwrap_or(false),
+            doubts_programs: program.flatten().unwrap_or(false),
             tests: self.tests(text),
             meta: RuleMeta {
                 id: text.id.value.as_str().into(),

@@ -23,6 +23,8 @@ pub(super) struct RuleText {
     #[serde(default)]
     pub(super) prose: Option<Spanned<String>>,
     #[serde(default)]
+    pub(super) program: Option<Spanned<String>>,
+    #[serde(default)]
     pub(super) mode: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) mitigations: Vec<Spanned<String>>,

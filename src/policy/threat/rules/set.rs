@@ -7,7 +7,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use super::compile::{RULES_MAX, Rule};
 use super::timer::Timer;
 use crate::policy::threat::Mode;
-use crate::policy::threat::bytes::is_prose;
+use crate::policy::threat::bytes::{is_program, is_prose};
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
 use crate::policy::threat::work::Work;
@@ -19,6 +19,8 @@ pub(crate) struct Hit {
     pub(crate) at: usize,
     /// Whether an exclusion keeps it from counting.
     pub(crate) excluded: bool,
+    /// Whether it stands in a program that is stored, which the rule counts for less.
+    pub(crate) doubted: bool,
     /// The combined confidence it was part of; 0 while, or because, it does not count.
     pub(crate) score: f32,
 }
@@ -215,6 +217,7 @@ impl RuleSet {
             rule: index,
             at,
             excluded: false,
+            doubted: rule.doubts_programs && context.stores_text() && is_program(text),
             score: 0.0,
         });
     }
