@@ -173,6 +173,94 @@ proptest! {
     }
 
     #[test]
+    fn sort_keys_and_numbers_that_go_on_in_cypher_are_stopped(
+        form in 0_usize..6, name in "[a-z]{4,8}", label in "[A-Z][a-z]{3,7}", n in 1_u32..999,
+        order in select(vec!["", " ASC", " desc", ", labels(x) AS l LIMIT 9"]),
+    ) {
+        let text = match form {
+            0 => format!("{name}{order} UNION MATCH (u:{label}) RETURN u.{name}"),
+            1 => format!("{name}{order} UNION ALL LOAD CSV FROM 'x' AS {name} RETURN {name}"),
+            2 => format!("{name}{order} union merge (:{label} {{{name}: {n}}})"),
+            3 => format!("{name}{order} UNION CALL {name}.of() YIELD x RETURN x"),
+            4 => format!("{n} WITH 1 AS {name} CREATE USER {name}x SET PASSWORD '{name}'"),
+            _ => format!("{name}'}}) SHOW USERS YIELD user RETURN user //"),
+        };
+        must_stop(&text)?;
+    }
+
+    #[test]
+    fn statements_that_take_all_or_load_in_batches_are_stopped(
+        form in 0_usize..4, name in "[a-z]{4,8}", label in "[A-Z][a-z]{3,7}", n in 1_u32..999,
+    ) {
+        let text = match form {
+            0 => format!("MATCH (u:{label}) WHERE u.{name} = '{name}' OR u.{name} =~ '.*' RETURN u"),
+            1 => format!("MATCH (u:{label}) WHERE u.{name} = '{name}' OR u.{name} CONTAINS '' RETURN u"),
+            2 => format!("USING PERIODIC COMMIT {n} LOAD CSV FROM 'http://{name}.example/' AS l CREATE (:{label})"),
+            _ => format!("EXPLAIN USING PERIODIC COMMIT LOAD CSV FROM 'file:///{name}' AS l RETURN l"),
+        };
+        let body = serde_json::to_vec(&serde_json::json!({"query": text})).unwrap();
+        prop_assert!(stopped(&inspect("/v1/query", None, &body)), "{text}");
+    }
+
+    #[test]
+    fn calls_of_expression_languages_and_build_scripts_are_stopped(
+        form in 0_usize..6, name in "[a-z]{4,8}", kind in "[A-Z][a-z]{3,7}", n in 2_u32..99,
+    ) {
+        let text = match form {
+            0 => format!("@org.{name}.{kind}@{name}({n})"),
+            1 => format!("#parameters.{name}[0]"),
+            2 => format!("@Grab(group='{name}', module='{name}')"),
+            3 => format!("new freemarker.template.utility.{kind}()"),
+            4 => format!("{name}();\nRuntime.getRuntime().exec({name});"),
+            _ => format!("{{__schema{{{name}}}}}"),
+        };
+        must_stop(&text)?;
+    }
+
+    #[test]
+    fn texts_cut_at_their_first_equals_sign_are_stopped(
+        name in "[a-z]{4,8}", n in 2_u32..99, form in 0_usize..4,
+    ) {
+        let text = match form {
+            0 => format!("{name}'%20or%20'{n}'='{n}"),
+            1 => format!("<img%20{name}%20onerror={name}()>"),
+            2 => format!("{{\"{name}\":\"a=b' union select null,{n}-- \"}}").replace(' ', "+"),
+            _ => format!("{n}%29+or+%28{n}={n}"),
+        };
+        prop_assert!(stopped(&inspect("/v1/things", Some(&text), b"")), "{text}");
+    }
+
+    #[test]
+    fn programs_that_are_stored_pass(
+        name in "[a-z]{4,8}", kind in "[A-Z][a-z]{3,7}", form in 0_usize..5,
+    ) {
+        let text = match form {
+            0 => format!(
+                "import {{ {name} }} from \"../../../{name}/{name}\";\nimport type {{ {kind} }} from \"../../types\";\n\n\
+                 export class {kind}{kind} {{\n  render() {{\n    return html`<p .{name}=${{this._config.{name}}}></p>`;\n  }}\n}}\n"
+            ),
+            1 => format!(
+                "on: [push]\njobs:\n  {name}:\n    steps:\n      - uses: a/{name}@v4\n      - run: |\n          \
+                 curl -sSf https://{name}.example/x | bash\n          echo \"a=${{{{ secrets.TOKEN }}}}\"\n"
+            ),
+            2 => format!(
+                "set -euo pipefail\nfor x in *.txt; do\n  cat \"$x\" | grep {name} > out\ndone\n\
+                 if [ -n \"${name}\" ]; then\n  ls -la /tmp\nfi\n"
+            ),
+            3 => format!(
+                "public class {kind} {{\n    List<Object> {name}(Object x) {{\n        if (x == null) {{\n            \
+                 return List.of(x.getClass());\n        }}\n        return {name};\n    }}\n}}\n"
+            ),
+            _ => format!(
+                "def {name}(left, right):\n    if right - left < 3:\n        return 0\n    one_third = (left + right) // 3\n    \
+                 two = eval('one_third')\n    return two\n"
+            ),
+        };
+        let inspection = as_note(&text);
+        prop_assert!(!stopped(&inspection), "{text}: {:?}", inspection.indicators);
+    }
+
+    #[test]
     fn prose_that_shows_code_passes(
         lead in select(vec!["To find it, you can run", "The docs say that you should use", "In the shell type"]),
         code in select(vec!["ls -la", "cat a.txt | grep b", "id", "git status; git log", "<script>", "onclick", "/etc/hosts"]),
@@ -203,6 +291,15 @@ fn honest_mail_traces_and_settings_pass() {
         "<!--[if mso]><table><tr><td>x</td></tr></table><![endif]--><p style=\"color:red\">Sale</p>",
         "TypeError: Cannot read properties of null (reading 'x')\n    at Object.f (https://example.com/app.js:1:2345)",
         "java.lang.IllegalStateException: closed\n\tat com.example.Pool.take(Pool.java:42)\n\tat com.example.Main.main(Main.java:7)",
+        "1. Build it:\n   ```sh\n   cat a.txt | grep b; ls -la\n   ```\n2. Done",
+        "Set it up\n\n```bash\n# first\npip install x && python -c 'print(1)'",
+        "The `a.ini` file configures:\n- `x` for *y*\n\nPlease confirm `x` and `y`.",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\"><title>x</title><path d=\"M0 0h9\"/></svg>",
+        "<math><mfrac><mi>a</mi><mn>2</mn></mfrac></math>",
+        "Etc/UTC",
+        "Jul 6 18:09:43 host app[12]: deny(1) file-read-data /private/var/run/x",
+        "Hi {% if user %}{{ user.name }}{% else %}you{% endif %}",
+        "../../src/app.tsx:12:3",
         "#!/bin/bash\nset -euo pipefail\ncd /app\nnpm ci && npm run build\n",
         "project = ABC AND status in (\"Open\", \"In Progress\") ORDER BY created DESC",
         "name eq 'Tea' and price gt 10 or price lt 5",
