@@ -58,8 +58,12 @@ pub(super) fn estimate(text: &[u8], list: &Tokens, findings: &mut Findings) -> C
             continue;
         }
         bind(text, list, at, token, &mut bound);
-        if token.kind == Kind::Sign(b';') || token.keyword == K::Union {
+        let ends = token.kind == Kind::Sign(b';');
+        if ends || token.keyword == K::Union {
             unconnected = 0;
+        }
+        if ends {
+            bound = Bound::default();
         }
         at += 1;
     }

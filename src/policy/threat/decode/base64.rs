@@ -16,7 +16,8 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// The text a value is base64 of; `None` unless the whole value is, and decodes to printable text with a sign in it.
+/// The text a value is base64 of; `None` unless the whole value is, and decodes to printable text with a sign in it, or
+/// to base64 of such.
 pub(crate) fn base64(value: &[u8]) -> Option<Vec<u8>> {
     let value = value.trim_ascii();
     if value.len() < BYTES_MIN {
@@ -57,7 +58,8 @@ pub(crate) fn base64(value: &[u8]) -> Option<Vec<u8>> {
         STANDARD.decode(source)
     }
     .ok()?;
-    readable(&decoded).then_some(decoded)
+    // What was encoded twice has no signs either until it is decoded again; each time it gets shorter.
+    (readable(&decoded) || base64(&decoded).is_some()).then_some(decoded)
 }
 
 /// Printable text of which something is neither letter nor digit.

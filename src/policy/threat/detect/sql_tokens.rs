@@ -71,7 +71,7 @@ pub(super) fn read(text: &[u8], inside: Option<u8>) -> Vec<Token> {
     let mut reader = Reader {
         text,
         at: 0,
-        out: Vec::with_capacity(16),
+        out: Vec::with_capacity((text.len() / 2 + 2).min(TOKENS_MAX)),
     };
     if let Some(quote) = inside {
         reader.text_literal(quote, 0);
@@ -154,11 +154,7 @@ impl Reader<'_> {
     fn step(&mut self) {
         match (self.peek(0), self.peek(1)) {
             (0..=b' ' | 0xa0, _) => self.at += 1,
-            (b'-', b'-')
-                if matches!(self.peek(2), 0..=b' ' | b'+' | b'-' | b'/' | b'\'' | b'"') =>
-            {
-                self.comment(2)
-            }
+            (b'-', b'-') if cuts(self.peek(2)) => self.comment(2),
             (b'#', _) => self.comment(1),
             (b'/', b'*') => self.block(),
             (b'*', b'/') => self.at += 2,
@@ -368,6 +364,15 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether what follows two dashes makes a comment of them: in some dialects anything does, but honest text joins words
+/// and draws arrows with dashes.
+fn cuts(byte: u8) -> bool {
+    matches!(
+        byte,
+        0..=b' ' | b'+' | b'-' | b'/' | b'\'' | b'"' | b'|' | b'\\' | b'#' | b';' | b'^' | b'~'
+    )
 }
 
 /// Bytes of words.
