@@ -1,23 +1,31 @@
 //! Short words and what they mean, looked up without comparing them one by one.
 
 /// Bytes of the longest word.
-pub(super) const LONGEST: usize = 16;
+const LONGEST: usize = 16;
 
 /// Words of at most [`LONGEST`] bytes in `SLOTS` places: a power of two, with room to spare.
 ///
-/// Built by the compiler. A word is one number, so that a lookup is a multiplication and a comparison.
-pub(super) struct Words<T, const SLOTS: usize>([Option<(u128, T)>; SLOTS]);
+/// Built by the compiler. A word is one number, so that a lookup is a multiplication and a comparison; most words that
+/// are none of these are told by their first two letters, before that.
+pub(super) struct Words<T, const SLOTS: usize> {
+    slots: [Option<(u128, T)>; SLOTS],
+    /// For each first letter the letters that come second, a bit each.
+    starts: [u32; 32],
+}
 
 impl<T: Copy, const SLOTS: usize> Words<T, SLOTS> {
     /// The words of some lists, each list with what its words mean. They are in lower case, and none stands there twice.
     #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     pub(super) const fn new(lists: &[(&[&str], T)]) -> Self {
         let mut slots: [Option<(u128, T)>; SLOTS] = [None; SLOTS];
+        let mut starts = [0; 32];
         let mut list = 0;
         while list < lists.len() {
             let (words, meaning) = lists[list];
             let mut index = 0;
             while index < words.len() {
+                let (first, second) = start(words[index].as_bytes());
+                starts[first] |= second;
                 let packed = pack(words[index].as_bytes());
                 let mut slot = place(packed) % SLOTS;
                 while slots[slot].is_some() {
@@ -28,17 +36,22 @@ impl<T: Copy, const SLOTS: usize> Words<T, SLOTS> {
             }
             list += 1;
         }
-        Self(slots)
+        Self { slots, starts }
     }
 
     /// What a word means, whatever its letter case.
     pub(super) fn meaning(&self, word: &[u8]) -> Option<T> {
-        if word.len() > LONGEST {
+        let (first, second) = start(word);
+        let starts = self
+            .starts
+            .get(first)
+            .is_some_and(|seconds| seconds & second != 0);
+        if !starts || word.len() > LONGEST {
             return None;
         }
         let packed = pack(word);
         let mut slot = place(packed) % SLOTS;
-        while let Some(Some((known, meaning))) = self.0.get(slot) {
+        while let Some(Some((known, meaning))) = self.slots.get(slot) {
             if *known == packed {
                 return Some(*meaning);
             }
@@ -48,9 +61,18 @@ impl<T: Copy, const SLOTS: usize> Words<T, SLOTS> {
     }
 }
 
+/// The first letter of a word as a place, and the second as a bit, of either case.
+const fn start(word: &[u8]) -> (usize, u32) {
+    match word {
+        [first, second, ..] => ((*first & 31) as usize, 1 << (*second & 31)),
+        [first] => ((*first & 31) as usize, 1),
+        [] => (0, 0),
+    }
+}
+
 /// A word of at most [`LONGEST`] bytes as one number, its letters in lower case: setting their sixth bit turns capitals into small letters, and
 /// nothing else into a letter.
-pub(super) const fn pack(word: &[u8]) -> u128 {
+const fn pack(word: &[u8]) -> u128 {
     let mut packed = 0;
     let mut rest = word;
     while let [byte, more @ ..] = rest {
@@ -65,7 +87,7 @@ pub(super) const fn pack(word: &[u8]) -> u128 {
     clippy::cast_possible_truncation,
     reason = "both halves are folded into one"
 )]
-pub(super) const fn place(packed: u128) -> usize {
+const fn place(packed: u128) -> usize {
     let folded = (packed >> 64) as u64 ^ packed as u64;
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }

@@ -1,9 +1,6 @@
 //! The words of Cypher that mean something to the gateway, in any letter case.
 
-use crate::policy::words::{pack, place};
-
-/// The longest keyword, in bytes.
-const LONGEST: usize = 12;
+use crate::policy::words::Words;
 
 macro_rules! keywords {
     ($($name:ident = $word:literal),* $(,)?) => {
@@ -14,71 +11,41 @@ macro_rules! keywords {
         pub enum Keyword { None, $($name),* }
 
         /// Every keyword with its word.
-        const ALL: &[(&[u8], Keyword)] = &[$(($word, Keyword::$name)),*];
+        const ALL: &[(&[&str], Keyword)] = &[$((&[$word], Keyword::$name)),*];
     };
 }
 
 keywords! {
-    Match = b"match", Optional = b"optional", Create = b"create", Merge = b"merge", Return = b"return",
-    With = b"with", Unwind = b"unwind", Call = b"call", Yield = b"yield", Where = b"where",
-    Delete = b"delete", Detach = b"detach", NoDetach = b"nodetach", Set = b"set", Remove = b"remove",
-    Foreach = b"foreach", Load = b"load", Csv = b"csv", Union = b"union", All = b"all", Order = b"order",
-    By = b"by", Skip = b"skip", Offset = b"offset", Limit = b"limit", As = b"as", And = b"and", Or = b"or",
-    Xor = b"xor", Not = b"not", In = b"in", Is = b"is", Null = b"null", True = b"true", False = b"false",
-    Starts = b"starts", Ends = b"ends", Contains = b"contains", Case = b"case", When = b"when",
-    Then = b"then", Else = b"else", End = b"end", On = b"on", Use = b"use", Explain = b"explain",
-    Profile = b"profile", Cypher = b"cypher", Using = b"using", Exists = b"exists", Count = b"count",
-    Collect = b"collect", Distinct = b"distinct", From = b"from", Headers = b"headers", Show = b"show",
-    Drop = b"drop", Alter = b"alter", Grant = b"grant", Deny = b"deny", Revoke = b"revoke",
-    Terminate = b"terminate", Start = b"start", Stop = b"stop", Rename = b"rename", Enable = b"enable",
-    Deallocate = b"deallocate", Reallocate = b"reallocate", Dryrun = b"dryrun", User = b"user",
-    Users = b"users", Role = b"role", Roles = b"roles", Database = b"database",
-    Databases = b"databases", Alias = b"alias", Aliases = b"aliases", Server = b"server",
-    Servers = b"servers", Privilege = b"privilege", Privileges = b"privileges",
-    Transaction = b"transaction", Transactions = b"transactions", Setting = b"setting",
-    Settings = b"settings", Current = b"current", Composite = b"composite", Replace = b"replace",
-    System = b"system", Index = b"index", Indexes = b"indexes", Constraint = b"constraint",
-    Constraints = b"constraints", Procedures = b"procedures", Functions = b"functions",
-    Finish = b"finish", Reduce = b"reduce", Range = b"range", Any = b"any", NoneOf = b"none",
-    Single = b"single", Home = b"home", Default = b"default", Supported = b"supported",
-    Fulltext = b"fulltext", Text = b"text", Point = b"point", Lookup = b"lookup", Vector = b"vector",
+    Match = "match", Optional = "optional", Create = "create", Merge = "merge", Return = "return",
+    With = "with", Unwind = "unwind", Call = "call", Yield = "yield", Where = "where",
+    Delete = "delete", Detach = "detach", NoDetach = "nodetach", Set = "set", Remove = "remove",
+    Foreach = "foreach", Load = "load", Csv = "csv", Union = "union", All = "all", Order = "order",
+    By = "by", Skip = "skip", Offset = "offset", Limit = "limit", As = "as", And = "and", Or = "or",
+    Xor = "xor", Not = "not", In = "in", Is = "is", Null = "null", True = "true", False = "false",
+    Starts = "starts", Ends = "ends", Contains = "contains", Case = "case", When = "when",
+    Then = "then", Else = "else", End = "end", On = "on", Use = "use", Explain = "explain",
+    Profile = "profile", Cypher = "cypher", Using = "using", Exists = "exists", Count = "count",
+    Collect = "collect", Distinct = "distinct", From = "from", Headers = "headers", Show = "show",
+    Drop = "drop", Alter = "alter", Grant = "grant", Deny = "deny", Revoke = "revoke",
+    Terminate = "terminate", Start = "start", Stop = "stop", Rename = "rename", Enable = "enable",
+    Deallocate = "deallocate", Reallocate = "reallocate", Dryrun = "dryrun", User = "user",
+    Users = "users", Role = "role", Roles = "roles", Database = "database",
+    Databases = "databases", Alias = "alias", Aliases = "aliases", Server = "server",
+    Servers = "servers", Privilege = "privilege", Privileges = "privileges",
+    Transaction = "transaction", Transactions = "transactions", Setting = "setting",
+    Settings = "settings", Current = "current", Composite = "composite", Replace = "replace",
+    System = "system", Index = "index", Indexes = "indexes", Constraint = "constraint",
+    Constraints = "constraints", Procedures = "procedures", Functions = "functions",
+    Finish = "finish", Reduce = "reduce", Range = "range", Any = "any", NoneOf = "none",
+    Single = "single", Home = "home", Default = "default", Supported = "supported",
+    Fulltext = "fulltext", Text = "text", Point = "point", Lookup = "lookup", Vector = "vector",
 }
 
-/// Slots of the table below: a power of two with room to spare.
-const SLOTS: usize = 512;
-
-/// Keywords by their packed words, 0 where a slot is free. Collisions go to the next slot.
-static TABLE: [(u128, Keyword); SLOTS] = {
-    let mut table = [(0, Keyword::None); SLOTS];
-    let mut index = 0;
-    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-    while index < ALL.len() {
-        let (word, keyword) = ALL[index];
-        let packed = pack(word);
-        let mut slot = place(packed) % SLOTS;
-        while table[slot].0 != 0 {
-            slot = (slot + 1) % SLOTS;
-        }
-        table[slot] = (packed, keyword);
-        index += 1;
-    }
-    table
-};
+static WORDS: Words<Keyword, 512> = Words::new(ALL);
 
 /// The keyword a word is, whatever its letter case.
 pub(super) fn keyword(word: &[u8]) -> Keyword {
-    if word.len() > LONGEST || word.len() < 2 {
-        return Keyword::None;
-    }
-    let packed = pack(word);
-    let mut slot = place(packed) % SLOTS;
-    while let Some((known, keyword)) = TABLE.get(slot).filter(|(known, _)| *known != 0) {
-        if *known == packed {
-            return *keyword;
-        }
-        slot = (slot + 1) % SLOTS;
-    }
-    Keyword::None
+    WORDS.meaning(word).unwrap_or(Keyword::None)
 }
 
 impl Keyword {
@@ -142,13 +109,10 @@ mod tests {
 
     #[test]
     fn every_keyword_is_short_enough_to_be_found() {
-        for (word, expected) in ALL {
-            assert_eq!(
-                keyword(word),
-                *expected,
-                "{}",
-                String::from_utf8_lossy(word)
-            );
+        for (words, expected) in ALL {
+            for word in *words {
+                assert_eq!(keyword(word.as_bytes()), *expected, "{word}");
+            }
         }
     }
 }

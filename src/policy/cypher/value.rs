@@ -12,6 +12,21 @@ use super::{Finding, Findings, evidence};
 /// Closing marks tried in one value; later ones are not.
 const MARKS_MAX: usize = 12;
 
+/// Quotes and brackets.
+const MARKS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut index = 0;
+    let marks = b"'\"`()[]{}";
+    while index < marks.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            table[marks[index] as usize] = true;
+        }
+        index += 1;
+    }
+    table
+};
+
 /// Bytes read after a mark.
 const TAIL_BYTES_MAX: usize = 2_048;
 
@@ -22,12 +37,7 @@ pub fn collect(value: &[u8], findings: &mut Findings) -> usize {
     let mut marks = 0;
     let mut closed_to = None;
     let mut quotes = [0_u32; 3];
-    let marked = |b: u8| {
-        matches!(
-            b,
-            b'\'' | b'"' | b'`' | b'(' | b')' | b'[' | b']' | b'{' | b'}'
-        )
-    };
+    let marked = |b: u8| MARKS.get(usize::from(b)).copied().unwrap_or(false);
     for (at, byte) in value.iter().enumerate().filter(|(_, b)| marked(**b)) {
         let tail = tail(value, at);
         let quote = matches!(byte, b'\'' | b'"' | b'`');

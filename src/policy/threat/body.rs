@@ -263,10 +263,15 @@ fn cells(inspector: &mut Inspector<'_>, text: &[u8], root: &At<'_>) {
 /// One cell without its quotes, and the position of what ends it; `None` when its quote is never closed.
 fn cell(rest: &[u8], separator: u8) -> Option<(&[u8], usize)> {
     let quoted = rest.first() == Some(&b'"');
-    let mut inside = quoted;
-    for (index, byte) in rest.iter().enumerate().skip(usize::from(quoted)) {
+    if !quoted {
+        let end = memchr::memchr2(separator, b'\n', rest).unwrap_or(rest.len());
+        let cell = rest.get(..end).unwrap_or_default().trim_ascii();
+        return Some((unquote(cell), end));
+    }
+    let mut inside = true;
+    for (index, byte) in rest.iter().enumerate().skip(1) {
         match byte {
-            b'"' if quoted => inside = !inside,
+            b'"' => inside = !inside,
             b if !inside && (*b == separator || *b == b'\n') => {
                 let cell = rest.get(..index).unwrap_or_default().trim_ascii();
                 return Some((unquote(cell), index));

@@ -1,38 +1,53 @@
 //! What a value is made of, learnt in one pass: most values hold nothing any rule could match.
 
-/// Classes of bytes.
-pub(super) const LETTER: u16 = 1;
-pub(super) const DIGIT: u16 = 1 << 1;
-pub(super) const BLANK: u16 = 1 << 2;
+/// Classes of bytes: a detector names those it needs, so that it is not asked about values that have none of them.
+pub(super) type Classes = u32;
+
+pub(super) const LETTER: Classes = 1;
+pub(super) const DIGIT: Classes = 1 << 1;
+pub(super) const BLANK: Classes = 1 << 2;
 /// `.,:@/+?!~-_`
-pub(super) const MILD: u16 = 1 << 3;
-/// `'`, `"` and the backtick.
-pub(super) const QUOTE: u16 = 1 << 4;
-/// `<` and `>`
-pub(super) const ANGLE: u16 = 1 << 5;
-/// `%`, `&` and the backslash.
-pub(super) const ESCAPE: u16 = 1 << 6;
-/// Brackets of all kinds.
-pub(super) const BRACKET: u16 = 1 << 7;
-/// `=;|$#*^`
-pub(super) const SIGN: u16 = 1 << 8;
-/// Control characters but blanks.
-pub(super) const CONTROL: u16 = 1 << 9;
-/// Beyond ASCII.
-pub(super) const HIGH: u16 = 1 << 10;
-/// `\r` and `\n`
-pub(super) const LINE: u16 = 1 << 11;
+pub(super) const MILD: Classes = 1 << 3;
 /// `.`, beside [`MILD`].
-pub(super) const DOT: u16 = 1 << 12;
+pub(super) const DOT: Classes = 1 << 4;
 /// `:`, beside [`MILD`].
-pub(super) const COLON: u16 = 1 << 13;
+pub(super) const COLON: Classes = 1 << 5;
 /// `/`, beside [`MILD`].
-pub(super) const SLASH: u16 = 1 << 14;
+pub(super) const SLASH: Classes = 1 << 6;
+/// `-`, beside [`MILD`].
+pub(super) const DASH: Classes = 1 << 7;
+/// `'` and `"`
+pub(super) const STRING: Classes = 1 << 8;
+pub(super) const BACKTICK: Classes = 1 << 9;
+/// `<` and `>`
+pub(super) const ANGLE: Classes = 1 << 10;
+pub(super) const PERCENT: Classes = 1 << 11;
+pub(super) const AMPERSAND: Classes = 1 << 12;
+pub(super) const BACKSLASH: Classes = 1 << 13;
+/// Brackets of all kinds.
+pub(super) const BRACKET: Classes = 1 << 14;
+pub(super) const EQUALS: Classes = 1 << 15;
+pub(super) const SEMICOLON: Classes = 1 << 16;
+pub(super) const PIPE: Classes = 1 << 17;
+pub(super) const DOLLAR: Classes = 1 << 18;
+pub(super) const HASH: Classes = 1 << 19;
+pub(super) const STAR: Classes = 1 << 20;
+pub(super) const CARET: Classes = 1 << 21;
+/// Control characters but blanks.
+pub(super) const CONTROL: Classes = 1 << 22;
+/// Beyond ASCII.
+pub(super) const HIGH: Classes = 1 << 23;
+/// `\r` and `\n`
+pub(super) const LINE: Classes = 1 << 24;
+
+pub(super) const QUOTE: Classes = STRING | BACKTICK;
+pub(super) const ESCAPE: Classes = PERCENT | AMPERSAND | BACKSLASH;
+pub(super) const SIGN: Classes = EQUALS | SEMICOLON | PIPE | DOLLAR | HASH | STAR | CARET;
 
 /// Of these a value may be made and still be plain.
-pub(super) const PLAIN: u16 = LETTER | DIGIT | BLANK | MILD | DOT | COLON | SLASH;
+pub(super) const PLAIN: Classes = LETTER | DIGIT | BLANK | MILD | DOT | COLON | SLASH | DASH;
 
-const fn class(byte: u8) -> u16 {
+const fn class(byte: u8) -> Classes {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' => LETTER,
         b'0'..=b'9' => DIGIT,
@@ -41,19 +56,29 @@ const fn class(byte: u8) -> u16 {
         b'.' => MILD | DOT,
         b':' => MILD | COLON,
         b'/' => MILD | SLASH,
-        b',' | b'@' | b'+' | b'?' | b'!' | b'~' | b'-' | b'_' => MILD,
-        b'\'' | b'"' | b'`' => QUOTE,
+        b'-' => MILD | DASH,
+        b',' | b'@' | b'+' | b'?' | b'!' | b'~' | b'_' => MILD,
+        b'\'' | b'"' => STRING,
+        b'`' => BACKTICK,
         b'<' | b'>' => ANGLE,
-        b'%' | b'&' | b'\\' => ESCAPE,
+        b'%' => PERCENT,
+        b'&' => AMPERSAND,
+        b'\\' => BACKSLASH,
         b'(' | b')' | b'[' | b']' | b'{' | b'}' => BRACKET,
-        b'=' | b';' | b'|' | b'$' | b'#' | b'*' | b'^' => SIGN,
+        b'=' => EQUALS,
+        b';' => SEMICOLON,
+        b'|' => PIPE,
+        b'$' => DOLLAR,
+        b'#' => HASH,
+        b'*' => STAR,
+        b'^' => CARET,
         0x80.. => HIGH,
         _ => CONTROL,
     }
 }
 
-const CLASSES: [u16; 256] = {
-    let mut table = [0_u16; 256];
+const CLASSES: [Classes; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0_u8;
     loop {
         #[expect(clippy::indexing_slicing, reason = "a u8 is below 256")]
@@ -68,11 +93,14 @@ const CLASSES: [u16; 256] = {
     table
 };
 
+/// The class of a byte.
+pub(super) fn class_of(byte: u8) -> Classes {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
 /// The classes that occur in a text.
-pub(super) fn classes(text: &[u8]) -> u16 {
-    text.iter().fold(0, |seen, byte| {
-        seen | CLASSES.get(usize::from(*byte)).copied().unwrap_or(0)
-    })
+pub(super) fn classes(text: &[u8]) -> Classes {
+    text.iter().fold(0, |seen, byte| seen | class_of(*byte))
 }
 
 /// Whether a text reads as prose: eight words or more, and hardly anything but words.
@@ -274,7 +302,7 @@ mod tests {
     #[test]
     fn plain_values_are_told_from_the_rest() {
         assert_eq!(classes(b"Ann Smith, 42: a@b.c/d") & !PLAIN, 0);
-        assert_eq!(classes(b"it's") & !PLAIN, QUOTE);
+        assert_eq!(classes(b"it's") & !PLAIN, STRING);
         assert_eq!(classes("é".as_bytes()), HIGH);
     }
 

@@ -34,6 +34,8 @@ pub(super) enum Context {
     Cypher,
     /// A GraphQL document.
     Graphql,
+    /// The name of a header.
+    HeaderName,
 }
 
 impl Context {
@@ -48,7 +50,7 @@ impl Context {
 pub(super) struct Contexts(u16);
 
 /// Every context with its name in rules.
-const NAMES: [(&str, Context); 15] = [
+const NAMES: [(&str, Context); 16] = [
     ("path", Context::Path),
     ("segment", Context::Segment),
     ("query", Context::Query),
@@ -64,27 +66,35 @@ const NAMES: [(&str, Context); 15] = [
     ("xml", Context::Xml),
     ("cypher", Context::Cypher),
     ("graphql", Context::Graphql),
+    ("header_name", Context::HeaderName),
 ];
 
 impl Contexts {
     pub(super) const NONE: Self = Self(0);
     /// Every value that is not a statement: what a rule sees that names no contexts.
     pub(super) const VALUES: Self = Self(
-        0x7fff
-            & !Self::bit(Context::Cypher)
+        !Self::bit(Context::Cypher)
             & !Self::bit(Context::Graphql)
-            & !Self::bit(Context::Path),
+            & !Self::bit(Context::Path)
+            & !Self::bit(Context::HeaderName),
     );
 
     const fn bit(context: Context) -> u16 {
         1 << (context as u8)
     }
 
-    /// The set a rule's word stands for: one context, `value` or `all`.
+    fn of(contexts: &[Context]) -> Self {
+        Self(contexts.iter().fold(0, |all, c| all | Self::bit(*c)))
+    }
+
+    /// The set a rule's word stands for: one context, or several that belong together.
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "value" => Some(Self::VALUES),
-            "all" => Some(Self(0x7fff)),
+            "all" => Some(Self(0xffff)),
+            "parameter" => Some(Self::of(&[Context::Query, Context::Json, Context::Form])),
+            "identifier" => Some(Self::of(&[Context::Key, Context::Segment])),
+            "url" => Some(Self::of(&[Context::Path, Context::Segment, Context::Query])),
             _ => NAMES
                 .iter()
                 .find(|(n, _)| *n == name)
@@ -94,7 +104,10 @@ impl Contexts {
 
     /// The words [`Self::named`] knows.
     pub(super) fn words() -> impl Iterator<Item = &'static str> {
-        NAMES.iter().map(|(n, _)| *n).chain(["value", "all"])
+        NAMES
+            .iter()
+            .map(|(n, _)| *n)
+            .chain(["value", "all", "parameter", "identifier", "url"])
     }
 
     pub(super) fn with(self, other: Self) -> Self {

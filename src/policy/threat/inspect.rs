@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::at::At;
-use super::bytes::{self, classes};
+use super::bytes::{self, Classes, classes};
 use super::context::Context;
 use super::decode::{base64, spelled_dots, undo};
 use super::detect;
@@ -39,20 +39,11 @@ const NESTED_JSON_STEPS: usize = 8;
 const STATEMENT_STEPS: usize = 1_000;
 const STATEMENT_BYTE_STEPS: usize = 20;
 
+/// Base64 inside base64 is followed this deep.
+const BASE64_LAYERS_MAX: usize = 3;
+
 /// JSON inside a string inside JSON is followed this deep.
 const NESTED_JSON_MAX: u8 = 3;
-
-/// What the names of scanners' own headers contain.
-const SCANNER_MARKS: [&[u8]; 8] = [
-    b"scan",
-    b"acunetix",
-    b"wipp",
-    b"ratproxy",
-    b"netsparker",
-    b"zap",
-    b"burp",
-    b"nuclei",
-];
 
 thread_local! {
     /// Paths, query strings and headers nothing was found in, by rules and part.
@@ -95,6 +86,7 @@ pub(super) fn rule_matches(rules: &RuleSet, index: usize, text: &[u8]) -> bool {
         Context::Xml => body::xml(&mut inspector, text, &at),
         Context::Path => inspector.path(text, &at),
         Context::Key => inspector.key(text, &at),
+        Context::HeaderName => inspector.header_name(text, &at),
         context => inspector.value(text, context, &at),
     }
     inspector.seen
@@ -167,7 +159,7 @@ impl<'e> Inspector<'e> {
         let bare = seen & (bytes::MILD | bytes::BLANK) == 0;
         let short = raw.len() < if bare { 8 } else { 4 };
         if seen & !bytes::PLAIN == 0 && short && context != Context::UserAgent {
-            return;
+            return self.plain_text(raw, context, at);
         }
         let disguised = seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0
             || seen & bytes::DIGIT != 0 && spelled_dots(raw);
@@ -183,8 +175,15 @@ impl<'e> Inspector<'e> {
         self.plain_value(&decoded.text, classes(&decoded.text), context, at);
     }
 
+    /// A text in which nothing can be found but what some rule says to the letter.
+    fn plain_text(&mut self, text: &[u8], context: Context, at: &At<'_>) {
+        if self.rules.may_match_plain(text.len()) {
+            self.match_rules(text, context, &Found::default(), at);
+        }
+    }
+
     /// A value whose disguises are gone.
-    fn plain_value(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
+    fn plain_value(&mut self, text: &[u8], seen: Classes, context: Context, at: &At<'_>) {
         if self.is_query_field(at) && self.query_field(text, at) {
             return;
         }
@@ -197,18 +196,20 @@ impl<'e> Inspector<'e> {
         }
         self.leaf(text, seen, context, at);
         let encoded = !spaced && text.len() >= 8;
-        if let Some(inner) = encoded.then(|| base64(text)).flatten() {
-            self.run.work.spend(DISGUISE_STEPS * inner.len());
-            let inner = undo(&inner, false);
-            let inner_classes = classes(&inner.text);
-            self.leaf(&inner.text, inner_classes, context, at);
+        let mut inner = encoded.then(|| base64(text)).flatten();
+        for _ in 0..BASE64_LAYERS_MAX {
+            let Some(layer) = inner else { return };
+            self.run.work.spend(DISGUISE_STEPS * layer.len());
+            let shown = undo(&layer, false).text;
+            self.leaf(&shown, classes(&shown), context, at);
+            inner = base64(&shown);
         }
     }
 
     /// Detectors, rules and judgement of one value in its final form.
     ///
     /// Code that Markdown shows is looked at apart and damped: it is shown, not run.
-    fn leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
+    fn leaf(&mut self, text: &[u8], seen: Classes, context: Context, at: &At<'_>) {
         let quoted = seen & bytes::QUOTE != 0;
         let fenced = (quoted && seen & bytes::LINE != 0).then(|| bytes::fences(text));
         let shown = fenced
@@ -230,7 +231,7 @@ impl<'e> Inspector<'e> {
         self.weight = 1.0;
     }
 
-    fn whole_leaf(&mut self, text: &[u8], seen: u16, context: Context, at: &At<'_>) {
+    fn whole_leaf(&mut self, text: &[u8], seen: Classes, context: Context, at: &At<'_>) {
         let mut found = Found::within(self.run.work);
         found.work.spend(LEAF_STEPS + text.len());
         detect::value(text, seen, context, at.last_name(), &mut found);
@@ -248,7 +249,7 @@ impl<'e> Inspector<'e> {
             }
         }
         self.run.work = found.work;
-        self.match_rules(text, seen & !bytes::PLAIN == 0, context, &found, at);
+        self.match_rules(text, context, &found, at);
         if self.run.work.is_spent() {
             self.bound(Predicate::BoundWork, at);
         }
@@ -259,7 +260,7 @@ impl<'e> Inspector<'e> {
         let decoded = undo(text, false);
         let mut found = Found::default();
         detect::path(&decoded.text, &mut found);
-        self.match_rules(&decoded.text, false, Context::Path, &found, at);
+        self.match_rules(&decoded.text, Context::Path, &found, at);
     }
 
     /// A name: of a pair, a field or a JSON key.
@@ -269,7 +270,7 @@ impl<'e> Inspector<'e> {
         }
         let seen = classes(raw);
         if seen & !bytes::PLAIN == 0 && !raw.windows(5).any(|w| w == b"proto") {
-            return;
+            return self.plain_text(raw, Context::Key, at);
         }
         let decoded = undo(raw, false);
         let mut found = Found::within(self.run.work);
@@ -288,7 +289,7 @@ impl<'e> Inspector<'e> {
             );
         }
         self.run.work = found.work;
-        self.match_rules(&decoded.text, false, Context::Key, &found, at);
+        self.match_rules(&decoded.text, Context::Key, &found, at);
     }
 
     /// Looks at a part of the request that clients repeat: once nothing was found in it, it is remembered for
@@ -310,15 +311,9 @@ impl<'e> Inspector<'e> {
         }
     }
 
-    /// A header's name, which only scanners make remarkable.
+    /// A header's name.
     pub(super) fn header_name(&mut self, name: &[u8], at: &At<'_>) {
-        let marked = (0..name.len()).any(|from| {
-            let rest = name.get(from..).unwrap_or_default();
-            SCANNER_MARKS.iter().any(|mark| rest.starts_with(mark))
-        });
-        if marked {
-            self.match_rules(name, true, Context::Key, &Found::default(), at);
-        }
+        self.plain_text(name, Context::HeaderName, at);
     }
 
     /// A field that is meant for queries: true when it held a statement or a GraphQL document.
@@ -327,7 +322,8 @@ impl<'e> Inspector<'e> {
             self.graphql_document(text, at);
             return true;
         }
-        if let Some(facts) = cypher::recall(text) {
+        let recalled = cypher::recall(text).filter(|_| !self.rules.reads_statements());
+        if let Some(facts) = recalled {
             self.keep(facts);
             return true;
         }
@@ -367,8 +363,8 @@ impl<'e> Inspector<'e> {
             found.note(Predicate::Cypher(finding), place as usize);
         }
         self.keep(facts);
-        if !found.is_empty() {
-            self.match_rules(text, true, Context::Cypher, &found, at);
+        if !found.is_empty() || self.rules.reads_statements() {
+            self.match_rules(text, Context::Cypher, &found, at);
         }
     }
 
@@ -379,7 +375,7 @@ impl<'e> Inspector<'e> {
         }
         let mut found = Found::default();
         detect::graphql(text, &mut found);
-        self.match_rules(text, false, Context::Graphql, &found, at);
+        self.match_rules(text, Context::Graphql, &found, at);
         let arguments = at.name(b"arguments");
         for argument in detect::graphql_texts(text) {
             self.value(argument, Context::Json, &arguments);
@@ -458,20 +454,12 @@ impl<'e> Inspector<'e> {
         self.run.work.is_spent() || self.has_said_all()
     }
 
-    fn match_rules(
-        &mut self,
-        text: &[u8],
-        plain: bool,
-        context: Context,
-        found: &Found,
-        at: &At<'_>,
-    ) {
+    fn match_rules(&mut self, text: &[u8], context: Context, found: &Found, at: &At<'_>) {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         self.rules.by_findings(text, context, found, &mut hits);
-        if context != Context::Cypher {
-            let run = &mut self.run;
-            self.rules.by_text(text, context, plain, run, &mut hits);
+        if context != Context::Cypher || self.rules.reads_statements() {
+            self.rules.by_text(text, context, &mut self.run, &mut hits);
         }
         if !hits.is_empty() {
             self.conclude(text, &mut hits, at);

@@ -58,6 +58,11 @@ fn unknown_keys_and_words_are_errors_with_their_place() {
     let word = refused(&rule("  match: {predicate: [sql.conditions]}"));
     assert!(word.contains("unknown word: sql.conditions"), "{word}");
     assert!(word.contains("did you mean `sql.condition`?"), "{word}");
+    let body = refused(&rule("  match: {contains: [purple]}\n  contexts: [body]"));
+    assert!(
+        body.contains("unknown word: body") && body.contains("piece by piece"),
+        "{body}"
+    );
 }
 
 #[test]
@@ -281,4 +286,69 @@ fn what_follows_an_unclosed_quote_is_still_seen() {
         body_of(&engine, "text/csv", body.as_bytes()).verdict,
         Verdict::Block
     );
+}
+
+#[test]
+fn a_rule_matches_what_it_says_however_plain_or_short_the_value_is() {
+    for (matches, context, value) in [
+        ("{contains: [secret]}", "query", "secret"),
+        ("{contains: [ab]}", "json", "AB"),
+        ("{regex: [forbidden]}", "value", "this is forbidden fruit"),
+        ("{regex: ['^[0-9]{16}$']}", "parameter", "4000123412341234"),
+        ("{regex: ['^is_admin$']}", "key", "is_admin"),
+        ("{contains: [is_admin]}", "identifier", "is_admin"),
+        ("{regex: ['^old$']}", "url", "old"),
+        ("{regex: ['^curl/']}", "user_agent", "curl/8.0"),
+        ("{contains: [x-probe]}", "header_name", "x-probe-id"),
+        (
+            "{contains: [internal]}",
+            "cypher",
+            "MATCH (n:Internal) RETURN n",
+        ),
+        (
+            "{regex: ['(?i)match \\(x\\)']}",
+            "cypher",
+            "MATCH (x) RETURN x",
+        ),
+    ] {
+        let text = rule(&format!(
+            "  match: {matches}\n  contexts: [{context}]\n  tests: {{match: ['{value}'], no_match: ['zz zz']}}"
+        ));
+        if let Err(errors) = compile(&text) {
+            panic!("{matches} in {context}: {}", errors[0]);
+        }
+    }
+}
+
+#[test]
+fn a_statement_seen_before_is_still_read_by_rules_for_its_text() {
+    let text = rule(
+        "  match: {contains: [internal]}\n  contexts: [cypher]\n  mitigations: [block_request]",
+    );
+    let engine = compile(&text).unwrap();
+    for _ in 0..4 {
+        assert_eq!(
+            inspect(&engine, "query=MATCH+(n:Internal)+RETURN+n").verdict,
+            Verdict::Block
+        );
+        assert_eq!(
+            inspect(&engine, "query=MATCH+(n:Other)+RETURN+n").verdict,
+            Verdict::Pass
+        );
+    }
+}
+
+#[test]
+fn base64_inside_base64_is_undone() {
+    use ::base64::Engine as _;
+    let engine = compile(&rule(
+        "  match: {contains: [purple rain]}\n  mitigations: [block_request]",
+    ))
+    .unwrap();
+    let mut value = "<some purple rain here>".to_owned();
+    for _ in 0..3 {
+        value = ::base64::engine::general_purpose::STANDARD.encode(value);
+        let query = format!("a={}", value.replace('+', "%2B"));
+        assert_eq!(inspect(&engine, &query).verdict, Verdict::Block, "{value}");
+    }
 }

@@ -13,6 +13,8 @@ mod fold;
 
 use std::borrow::Cow;
 
+use super::bytes::{self, Classes, classes};
+
 pub(super) use base64::base64;
 
 /// Rounds of decoding at most.
@@ -49,16 +51,29 @@ pub(super) fn undo(raw: &[u8], form: bool) -> Decoded<'_> {
     Decoded { text, unsettled }
 }
 
+/// A step of a round: the text it makes of another, and the classes of bytes without which it makes none.
+type Step = (Classes, fn(&[u8]) -> Option<Vec<u8>>);
+
+/// Dots are spelled in digits and letters.
+const SPELLED: Classes = bytes::DIGIT;
+
+const STEPS: [Step; 4] = [
+    (bytes::PERCENT | SPELLED, escape::percent),
+    (bytes::BACKSLASH, escape::backslash),
+    (bytes::AMPERSAND, entity::entities),
+    (bytes::HIGH | bytes::CONTROL, fold::fold),
+];
+
 /// One round; `None` when nothing changes. Every step shortens or keeps the length.
 fn round(text: &[u8]) -> Option<Vec<u8>> {
     let mut changed: Option<Vec<u8>> = None;
-    for step in [
-        escape::percent,
-        escape::backslash,
-        entity::entities,
-        fold::fold,
-    ] {
+    let mut seen = classes(text);
+    for (needs, step) in STEPS {
+        if seen & needs == 0 {
+            continue;
+        }
         if let Some(next) = step(changed.as_deref().unwrap_or(text)) {
+            seen = classes(&next);
             changed = Some(next);
         }
     }

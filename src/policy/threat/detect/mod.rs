@@ -13,7 +13,7 @@ mod sql_tokens;
 mod sql_words;
 mod structure;
 
-use super::bytes;
+use super::bytes::{self, Classes};
 use super::context::Context;
 use super::predicate::Found;
 
@@ -33,7 +33,7 @@ const OVERLAP_BYTES: usize = 512;
 /// Runs the detectors a value's bytes call for.
 pub(super) fn value(
     text: &[u8],
-    classes: u16,
+    classes: Classes,
     context: Context,
     name: Option<&[u8]>,
     found: &mut Found,
@@ -41,11 +41,11 @@ pub(super) fn value(
     let head = text
         .get(..text.len().min(VALUE_BYTES_MAX))
         .unwrap_or_default();
-    let has = |class: u16| classes & class != 0;
-    if has(bytes::QUOTE | bytes::BRACKET | bytes::SIGN)
+    let has = |class: Classes| classes & class != 0;
+    let called = has(bytes::QUOTE | bytes::BRACKET | bytes::SIGN)
         || has(bytes::BLANK | bytes::LINE)
-            && (has(bytes::DIGIT | bytes::LINE) || text.len() < 64 || names_select(text))
-    {
+            && (has(bytes::DIGIT | bytes::LINE) || text.len() < 64 || names_select(text));
+    if called && sql::may_find(text, classes) {
         if text.len() <= WINDOW_BYTES {
             sql::find(text, found);
         } else {
@@ -59,7 +59,7 @@ pub(super) fn value(
     if has(bytes::ANGLE) {
         html::find(text, found);
     }
-    if has(bytes::QUOTE | bytes::SIGN) {
+    if has(bytes::EQUALS) {
         html::find_attribute(head, found);
     }
     let separated = bytes::SIGN | bytes::QUOTE | bytes::LINE | bytes::ESCAPE | bytes::BRACKET;

@@ -11,6 +11,9 @@ const SCHEMES: &[&[u8]] = &[
     b"data:text/javascript",
 ];
 
+/// What the names of these schemes end with.
+const SCHEME_ENDS: &[u8] = b"ta";
+
 /// Bytes of a value that are looked at.
 const TEXT_BYTES_MAX: usize = 2_048;
 
@@ -20,6 +23,13 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
         .unwrap_or_default();
     // Browsers skip blanks and control characters inside a scheme.
     let skipped = |b: &u8| matches!(b, b'\t' | b'\n' | b'\r' | 0);
+    let mut named = memchr::memchr_iter(b':', head).filter_map(|colon| {
+        let before = head.get(..colon)?.iter().rev();
+        before.copied().find(|b| !skipped(b))
+    });
+    if !named.any(|last| SCHEME_ENDS.contains(&last.to_ascii_lowercase())) {
+        return;
+    }
     if !head.iter().any(|b| skipped(b) || b.is_ascii_uppercase()) {
         return schemes(head, found);
     }

@@ -5,6 +5,7 @@
 //! an option, a path, a redirection, another separator. It does not know what commands do.
 
 use super::shell_words::{Strength, strength};
+use crate::policy::threat::bytes::{self, Classes, class_of};
 use crate::policy::threat::predicate::{Found, Predicate};
 
 /// Separators looked at in one value.
@@ -72,10 +73,30 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
     }
 }
 
+/// What separators begin with.
+const SEPARATING: Classes = bytes::PIPE
+    | bytes::SEMICOLON
+    | bytes::AMPERSAND
+    | bytes::LINE
+    | bytes::BACKTICK
+    | bytes::DOLLAR
+    | bytes::ANGLE
+    | bytes::BRACKET;
+
+/// What a command's name may be disguised with, or a pattern for it.
+const DISGUISING: Classes = bytes::STRING
+    | bytes::CARET
+    | bytes::BACKSLASH
+    | bytes::DOLLAR
+    | bytes::SLASH
+    | bytes::STAR
+    | bytes::BRACKET;
+
 /// The next separator from a byte on: where it starts, where the command would, and its kind.
 fn separator(text: &[u8], from: usize) -> Option<(usize, usize, Before)> {
     let rest = text.get(from..)?;
-    for (index, byte) in rest.iter().enumerate() {
+    let marks = rest.iter().enumerate();
+    for (index, byte) in marks.filter(|(_, b)| class_of(**b) & SEPARATING != 0) {
         let at = from + index;
         let next = text.get(at + 1).copied().unwrap_or(0);
         let found = match byte {
@@ -118,6 +139,9 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
             matches!(b, b' ' | b'\t') || **b == b'+' && before == Before::Sign
         })
         .count();
+    if is_other_word(text.get(at + blanks..).unwrap_or_default()) {
+        return false;
+    }
     let word = word(text, at + blanks);
     // At the start only a disguise makes a command of a word.
     if before == Before::Start && !word.disguised {
@@ -167,6 +191,22 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
 fn ends_here(text: &[u8], from: usize) -> bool {
     let rest = text.get(from..).unwrap_or_default();
     !rest.iter().any(|b| b.is_ascii_alphanumeric() || *b >= 0x80)
+}
+
+/// Whether a text starts with a word that is no command's name, or with none, as far as that shows at once: nothing
+/// in it could be a disguise.
+fn is_other_word(text: &[u8]) -> bool {
+    let width = text
+        .iter()
+        .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')));
+    let (word, after) = text
+        .split_at_checked(width.unwrap_or(text.len()))
+        .unwrap_or_default();
+    let goes_on = after
+        .first()
+        .is_some_and(|b| *b == b'?' || class_of(*b) & DISGUISING != 0);
+    let word = word.strip_suffix(b".exe").unwrap_or(word);
+    !goes_on && word.len() < WORD_BYTES_MAX && strength(word).is_none()
 }
 
 /// A command's word as a shell reads it.

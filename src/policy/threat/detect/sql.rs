@@ -6,11 +6,26 @@
 
 use super::sql_statement::{added, select_list, starts_statement, statement};
 use super::sql_tokens::{Kind, Token, call_end, kind, place, read, word_is, word_text};
+use super::sql_words::names_syntax;
+use super::structure::pairs;
+use crate::policy::threat::bytes::{self, Classes};
 use crate::policy::threat::predicate::{Found, Predicate};
 
 /// Steps of reading a text, and for each token of it.
 const READ_STEPS: usize = 60;
 const TOKEN_STEPS: usize = 18;
+
+/// Whether a text has what every finding needs, and tokens are worth reading: a quote, a comment, or a word or sign
+/// that joins conditions or starts a statement.
+pub(super) fn may_find(text: &[u8], classes: Classes) -> bool {
+    let has = |class: Classes| classes & class != 0;
+    has(bytes::STRING | bytes::HASH)
+        || has(bytes::DASH) && pairs(text, b'-', b"--").next().is_some()
+        || has(bytes::STAR) && pairs(text, b'/', b"/*").next().is_some()
+        || has(bytes::AMPERSAND) && pairs(text, b'&', b"&&").next().is_some()
+        || has(bytes::PIPE) && pairs(text, b'|', b"||").next().is_some()
+        || names_syntax(text)
+}
 
 pub(super) fn find(text: &[u8], found: &mut Found) {
     let mut tokens = read(text, None);

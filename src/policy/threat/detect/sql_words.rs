@@ -68,3 +68,73 @@ static WORDS: Words<Kind, 256> = Words::new(&[
         Kind::Keyword,
     ),
 ]);
+
+/// Words without one of which unquoted text joins no condition and starts no statement.
+static SYNTAX: Words<(), 64> = Words::new(&[(
+    &[
+        "and",
+        "or",
+        "xor",
+        "union",
+        "intersect",
+        "except",
+        "minus",
+        "select",
+        "insert",
+        "update",
+        "delete",
+        "drop",
+        "truncate",
+        "alter",
+        "create",
+        "declare",
+        "set",
+        "begin",
+        "waitfor",
+        "exec",
+        "execute",
+        "if",
+        "grant",
+        "revoke",
+        "shutdown",
+    ],
+    (),
+)]);
+
+/// Whether one of them stands in a text, between what are no letters.
+pub(super) fn names_syntax(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(u8::is_ascii_alphabetic) {
+        let word = rest.get(start..).unwrap_or_default();
+        let width = word.iter().position(|b| !b.is_ascii_alphabetic());
+        let (word, after) = word
+            .split_at_checked(width.unwrap_or(word.len()))
+            .unwrap_or_default();
+        if SYNTAX.meaning(word).is_some() {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_join_or_start_are_seen_and_no_others() {
+        for text in ["1or 1", "x;DROP", "1e0union", "é and b", "or"] {
+            assert!(names_syntax(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "a",
+            "order",
+            "https://example.com/a?c=d",
+            "oracle andes",
+        ] {
+            assert!(!names_syntax(text.as_bytes()), "{text}");
+        }
+    }
+}

@@ -278,10 +278,14 @@ impl Compiler {
             .map(|(_, value)| *value);
         if found.is_none() {
             let names: Vec<&str> = known.iter().map(|(n, _)| *n).collect();
-            let hint = did_you_mean(&word.value, names.iter().copied()).map_or_else(
-                || format!("one of: {}", names.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
+            let raw = "the body is looked at decoded, piece by piece: name `json`, `form`, `text`, `xml` or `cell`";
+            let hint = (word.value == "body").then(|| raw.to_owned());
+            let hint = hint.unwrap_or_else(|| {
+                did_you_mean(&word.value, names.iter().copied()).map_or_else(
+                    || format!("one of: {}", names.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                )
+            });
             self.error(
                 word,
                 path,

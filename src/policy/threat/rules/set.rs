@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind};
 
 use super::compile::{RULES_MAX, Rule};
 use super::timer::Timer;
 use crate::policy::threat::Mode;
-use crate::policy::threat::bytes::{is_program, is_prose};
+use crate::policy::threat::bytes::{self, is_program, is_prose};
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
 use crate::policy::threat::work::Work;
@@ -31,11 +33,15 @@ pub(crate) struct RuleSet {
     /// Which rules these are: no other set of this process has the number.
     number: u64,
     rules: Vec<Rule>,
-    literals: Option<AhoCorasick>,
+    literals: Option<DFA>,
     /// For each literal: the rule, and whether the literal alone is a match.
     literal_rules: Vec<(usize, bool)>,
-    /// Rules with a pattern and no literal: tried on every value that is not plain.
+    /// Rules with a pattern and no literal: tried on every value.
     always: Vec<usize>,
+    /// No literal of letters, digits and mild signs is shorter; 0 where some rule needs none.
+    shortest_plain: usize,
+    /// Whether some rule looks at the text of statements.
+    reads_statements: bool,
     by_predicate: Vec<(Predicate, Vec<usize>)>,
 }
 
@@ -99,18 +105,29 @@ impl RuleSet {
         let literals = if words.is_empty() {
             None
         } else {
-            let mut builder = AhoCorasickBuilder::new();
+            let mut builder = DFA::builder();
             builder
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
-                .kind(Some(AhoCorasickKind::DFA));
+                // Where some literal starts in every other value, looking for its first byte only costs.
+                .prefilter(false);
             Some(builder.build(&words).ok()?)
         };
+        let plain = words
+            .iter()
+            .filter(|w| bytes::classes(w.as_bytes()) & !bytes::PLAIN == 0);
+        let shortest_plain = plain.map(|w| w.len()).min().unwrap_or(usize::MAX);
+        let reads_statements = rules.iter().any(|r| {
+            let by_text = !r.contains.is_empty() || !r.regexes.is_empty();
+            by_text && r.meta.mode != Mode::Off && r.contexts.has(Context::Cypher)
+        });
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Some(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             literals,
             literal_rules,
+            shortest_plain: if always.is_empty() { shortest_plain } else { 0 },
+            reads_statements,
             always,
             by_predicate,
             rules,
@@ -127,6 +144,16 @@ impl RuleSet {
 
     pub(crate) fn rule(&self, index: usize) -> Option<&Rule> {
         self.rules.get(index)
+    }
+
+    /// Whether some rule may match a text of nothing but letters, digits and mild signs, by its length.
+    pub(crate) fn may_match_plain(&self, length: usize) -> bool {
+        length >= self.shortest_plain
+    }
+
+    /// Whether some rule looks at the text of statements, which others leave to what is found in them.
+    pub(crate) fn reads_statements(&self) -> bool {
+        self.reads_statements
     }
 
     /// Appends the rules that match a value by what code found in it.
@@ -149,36 +176,29 @@ impl RuleSet {
         }
     }
 
-    /// Appends the rules that match a value by its text. `plain` values skip patterns without literals.
+    /// Appends the rules that match a value by its text.
     pub(crate) fn by_text(
         &self,
         text: &[u8],
         context: Context,
-        plain: bool,
         run: &mut Run,
         hits: &mut Vec<Hit>,
     ) {
         run.work.spend(LITERALS_STEPS + text.len());
         let mut tried = Marks([0; RULES_MAX / 64]);
         let mut added = Marks([0; RULES_MAX / 64]);
-        if let Some(literals) = &self.literals {
-            for found in literals.find_overlapping_iter(text) {
-                let Some((rule, alone)) =
-                    self.literal_rules.get(found.pattern().as_usize()).copied()
-                else {
-                    continue;
-                };
-                if alone && added.set(rule) {
-                    self.add(rule, found.start(), text, context, hits);
-                } else if !alone && tried.set(rule) {
-                    self.pattern(rule, text, context, run, hits);
-                }
+        each_literal(self.literals.as_ref(), text, |literal, at| {
+            let Some((rule, alone)) = self.literal_rules.get(literal).copied() else {
+                return;
+            };
+            if alone && added.set(rule) {
+                self.add(rule, at, text, context, hits);
+            } else if !alone && tried.set(rule) {
+                self.pattern(rule, text, context, run, hits);
             }
-        }
-        if !plain {
-            for rule in &self.always {
-                self.pattern(*rule, text, context, run, hits);
-            }
+        });
+        for rule in &self.always {
+            self.pattern(*rule, text, context, run, hits);
         }
     }
 
@@ -220,5 +240,24 @@ impl RuleSet {
             doubted: rule.doubts_programs && context.stores_text() && is_program(text),
             score: 0.0,
         });
+    }
+}
+
+/// Calls for every literal that stands in a text, overlapping ones too, with the byte it starts at.
+fn each_literal(literals: Option<&DFA>, text: &[u8], mut call: impl FnMut(usize, usize)) {
+    // Invariant: a DFA built without a start kind has the start of a search that is not anchored.
+    let Some((dfa, mut state)) =
+        literals.and_then(|dfa| Some((dfa, dfa.start_state(Anchored::No).ok()?)))
+    else {
+        return;
+    };
+    for (at, byte) in text.iter().enumerate() {
+        state = dfa.next_state(Anchored::No, state, *byte);
+        if dfa.is_special(state) && dfa.is_match(state) {
+            for index in 0..dfa.match_len(state) {
+                let literal = dfa.match_pattern(state, index);
+                call(literal.as_usize(), at + 1 - dfa.pattern_len(literal));
+            }
+        }
     }
 }
