@@ -83,7 +83,7 @@ pub fn collect(value: &[u8], findings: &mut Findings) -> usize {
     let starts = value
         .first()
         .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
-    if starts || memchr::memmem::find(value, b"//").is_some() || names_union(value) {
+    if starts || is_bare(value) || names_union(value) {
         read += READ_TOKENS + bare(value, findings);
     }
     read
@@ -104,6 +104,20 @@ fn names_union(value: &[u8]) -> bool {
         head.get(at..at + 5)
             .is_some_and(|word| word.eq_ignore_ascii_case(b"union"))
     })
+}
+
+/// Whether a value may start with a name and end in a comment. An address does not: nothing but its scheme stands
+/// before the two slashes.
+fn is_bare(value: &[u8]) -> bool {
+    let name = value.trim_ascii_start();
+    let named = name
+        .first()
+        .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'\\' | b'/' | 0x80..));
+    if !named || memchr::memmem::find(value, b"//").is_none() {
+        return false;
+    }
+    let after = name.get(names(name)..).unwrap_or_default();
+    !after.starts_with(b"://") || memchr::memchr2(b'\n', b'\r', after).is_some()
 }
 
 /// What a reading costs by itself, in tokens.

@@ -6,6 +6,7 @@ use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
 use super::html_idle::is_idle;
+use crate::policy::threat::bytes::{self, class_of};
 use crate::policy::threat::predicate::{Found, Predicate};
 use crate::policy::words::Words;
 
@@ -161,7 +162,8 @@ fn tag(rest: &[u8]) -> &[u8] {
         .get(..rest.len().min(TAG_BYTES_MAX))
         .unwrap_or_default();
     let mut quote = 0_u8;
-    for (at, byte) in rest.iter().enumerate() {
+    let marks = rest.iter().enumerate();
+    for (at, byte) in marks.filter(|(_, b)| class_of(**b) & (bytes::STRING | bytes::ANGLE) != 0) {
         match byte {
             b'"' | b'\''
                 if quote == 0

@@ -45,16 +45,14 @@ pub(super) fn value(
     let called = has(bytes::QUOTE | bytes::BRACKET | bytes::SIGN)
         || has(bytes::BLANK | bytes::LINE)
             && (has(bytes::DIGIT | bytes::LINE) || text.len() < 64 || names_select(text));
-    if called && sql::may_find(text, classes) {
-        if text.len() <= WINDOW_BYTES {
-            sql::find(text, found);
-        } else {
-            windows(&condensed(text), |window| {
-                if !found.work.is_spent() {
-                    sql::find(window, found);
-                }
-            });
-        }
+    if called && text.len() <= WINDOW_BYTES {
+        sql::find(text, classes, found);
+    } else if called {
+        windows(&condensed(text), |window| {
+            if !found.work.is_spent() {
+                sql::find(window, bytes::classes(window), found);
+            }
+        });
     }
     if has(bytes::ANGLE) {
         html::find(text, found);

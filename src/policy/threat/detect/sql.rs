@@ -5,7 +5,7 @@
 //! UNION with a select list, a string that is closed and goes on as an expression.
 
 use super::sql_statement::{added, select_list, starts_statement, statement};
-use super::sql_tokens::{Kind, Token, call_end, kind, place, read, word_is, word_text};
+use super::sql_tokens::{Kind, TOKENS_MAX, Token, call_end, kind, place, read, word_is, word_text};
 use super::sql_words::names_syntax;
 use super::structure::pairs;
 use crate::policy::threat::bytes::{self, Classes};
@@ -15,11 +15,51 @@ use crate::policy::threat::predicate::{Found, Predicate};
 const READ_STEPS: usize = 60;
 const TOKEN_STEPS: usize = 18;
 
-/// Whether a text has what every finding needs, and tokens are worth reading: a quote, a comment, or a word or sign
-/// that joins conditions or starts a statement.
-pub(super) fn may_find(text: &[u8], classes: Classes) -> bool {
+/// Finds what a text of these classes of bytes does, read plain and from inside either quote.
+///
+/// Without a comment, or a word or sign that joins conditions or starts a statement, all there can be is an operator
+/// after a closed string; tokens are read no further than to see that there is none.
+pub(super) fn find(text: &[u8], classes: Classes, found: &mut Found) {
+    let joins = joins(text, classes);
+    if joins {
+        let tokens = read_whole(text, None, found);
+        statement(text, &tokens, found);
+        conditions(text, &tokens, false, found);
+        if let Some(at) = bare_probe(text, &tokens) {
+            found.note(at.0, at.1);
+        }
+    }
+    if classes & bytes::STRING == 0 {
+        return;
+    }
+    for quote in [b'\'', b'"'] {
+        if memchr::memchr(quote, text).is_none() || !joins && !operates(text, quote, found) {
+            continue;
+        }
+        let tokens = read_whole(text, Some(quote), found);
+        added(text, &tokens, found);
+        conditions(text, &tokens, true, found);
+        closed_text(text, &tokens, found);
+        // Where a backslash is no escape, an escaped quote closes.
+        let escaped = memchr::memchr_iter(b'\\', text).find(|at| text.get(at + 1) == Some(&quote));
+        if let Some(at) = escaped.filter(|_| joins) {
+            let rest = text.get(at + 1..).unwrap_or_default();
+            conditions(rest, &read_whole(rest, Some(quote), found), true, found);
+        }
+    }
+}
+
+/// All tokens of a text, as far as they are read at all.
+fn read_whole(text: &[u8], inside: Option<u8>, found: &mut Found) -> Vec<Token> {
+    let tokens = read(text, inside, TOKENS_MAX);
+    found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
+    tokens
+}
+
+/// Whether a text has a comment, or a word or sign that joins conditions or starts a statement.
+fn joins(text: &[u8], classes: Classes) -> bool {
     let has = |class: Classes| classes & class != 0;
-    has(bytes::STRING | bytes::HASH)
+    has(bytes::HASH)
         || has(bytes::DASH) && pairs(text, b'-', b"--").next().is_some()
         || has(bytes::STAR) && pairs(text, b'/', b"/*").next().is_some()
         || has(bytes::AMPERSAND) && pairs(text, b'&', b"&&").next().is_some()
@@ -27,31 +67,15 @@ pub(super) fn may_find(text: &[u8], classes: Classes) -> bool {
         || names_syntax(text)
 }
 
-pub(super) fn find(text: &[u8], found: &mut Found) {
-    let mut tokens = read(text, None);
+/// Tokens by which it shows what stands after a closed string.
+const OPENING_TOKENS: usize = 6;
+
+/// Whether an operator may stand after the string a text starts in, and the brackets that close with it.
+fn operates(text: &[u8], quote: u8, found: &mut Found) -> bool {
+    let tokens = read(text, Some(quote), OPENING_TOKENS);
     found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
-    statement(text, &tokens, found);
-    conditions(text, &tokens, false, found);
-    if let Some(at) = bare_probe(text, &tokens) {
-        found.note(at.0, at.1);
-    }
-    for quote in [b'\'', b'"'] {
-        if memchr::memchr(quote, text).is_none() {
-            continue;
-        }
-        tokens = read(text, Some(quote));
-        found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
-        added(text, &tokens, found);
-        conditions(text, &tokens, true, found);
-        closed_text(text, &tokens, found);
-        // Where a backslash is no escape, an escaped quote closes.
-        let escaped = memchr::memchr_iter(b'\\', text).find(|at| text.get(at + 1) == Some(&quote));
-        if let Some(at) = escaped {
-            let rest = text.get(at + 1..).unwrap_or_default();
-            found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
-            conditions(rest, &read(rest, Some(quote)), true, found);
-        }
-    }
+    let after = tokens.iter().skip(1).find(|t| t.kind != Kind::Close);
+    after.map_or(tokens.len() == OPENING_TOKENS, |t| is_operator(t.kind))
 }
 
 /// A value that is nothing but a number and the same again (`1 or 1`), or a number and an open UNION.
@@ -398,7 +422,7 @@ mod tests {
 
     fn found(text: &str) -> Vec<&'static str> {
         let mut found = Found::default();
-        find(text.as_bytes(), &mut found);
+        find(text.as_bytes(), bytes::classes(text.as_bytes()), &mut found);
         found.iter().map(|(p, _)| p.name()).collect()
     }
 
