@@ -110,10 +110,9 @@ fn names_union(value: &[u8]) -> bool {
 /// before the two slashes.
 fn is_bare(value: &[u8]) -> bool {
     let name = value.trim_ascii_start();
-    let named = name
-        .first()
-        .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'\\' | b'/' | 0x80..));
-    if !named || memchr::memmem::find(value, b"//").is_none() {
+    let starts = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'\\' | b'/' | 0x80..);
+    let mut slashes = memchr::memchr_iter(b'/', value);
+    if !name.first().is_some_and(starts) || !slashes.any(|at| value.get(at + 1) == Some(&b'/')) {
         return false;
     }
     let after = name.get(names(name)..).unwrap_or_default();

@@ -291,6 +291,7 @@ pub(super) fn spans(text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let words = prose
         .split(u8::is_ascii_whitespace)
         .filter(|w| w.len() > 1 && w.iter().all(u8::is_ascii_alphabetic))
+        .take(WORDS_AROUND_MIN)
         .count();
     (words >= WORDS_AROUND_MIN && from > 0).then_some((prose, inside))
 }

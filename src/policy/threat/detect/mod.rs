@@ -6,6 +6,7 @@ mod html_idle;
 mod inclusion;
 mod script;
 mod shell;
+mod shell_word;
 mod shell_words;
 mod sql;
 mod sql_statement;

@@ -6,8 +6,7 @@
 
 use super::sql_statement::{added, select_list, starts_statement, statement};
 use super::sql_tokens::{Kind, TOKENS_MAX, Token, call_end, kind, place, read, word_is, word_text};
-use super::sql_words::names_syntax;
-use super::structure::pairs;
+use super::sql_words::joins;
 use crate::policy::threat::bytes::{self, Classes};
 use crate::policy::threat::predicate::{Found, Predicate};
 
@@ -54,17 +53,6 @@ fn read_whole(text: &[u8], inside: Option<u8>, found: &mut Found) -> Vec<Token> 
     let tokens = read(text, inside, TOKENS_MAX);
     found.work.spend(READ_STEPS + TOKEN_STEPS * tokens.len());
     tokens
-}
-
-/// Whether a text has a comment, or a word or sign that joins conditions or starts a statement.
-fn joins(text: &[u8], classes: Classes) -> bool {
-    let has = |class: Classes| classes & class != 0;
-    has(bytes::HASH)
-        || has(bytes::DASH) && pairs(text, b'-', b"--").next().is_some()
-        || has(bytes::STAR) && pairs(text, b'/', b"/*").next().is_some()
-        || has(bytes::AMPERSAND) && pairs(text, b'&', b"&&").next().is_some()
-        || has(bytes::PIPE) && pairs(text, b'|', b"||").next().is_some()
-        || names_syntax(text)
 }
 
 /// Tokens by which it shows what stands after a closed string.

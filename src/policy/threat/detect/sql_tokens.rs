@@ -168,25 +168,7 @@ impl Reader<'_> {
                     .map_or_else(|| self.rest().len(), |i| i + 2);
                 self.push(Kind::Word, width);
             }
-            (b'0'..=b'9', _) | (b'.', b'0'..=b'9') => {
-                let width = self
-                    .rest()
-                    .iter()
-                    .take_while(|b| b.is_ascii_alphanumeric() || **b == b'.')
-                    .count();
-                let digits = self
-                    .rest()
-                    .iter()
-                    .take_while(|b| b.is_ascii_digit() || **b == b'.')
-                    .count();
-                let number = is_number(self.rest().get(..width).unwrap_or_default());
-                // `1or 1`: the number ends where a word begins.
-                if number {
-                    self.push(Kind::Number, width)
-                } else {
-                    self.digits_then_word(digits, width)
-                }
-            }
+            (b'0'..=b'9', _) | (b'.', b'0'..=b'9') => self.number(),
             (b'@', _) => {
                 let width = self.rest().iter().take_while(|b| **b == b'@').count();
                 let name = self.text.get(self.at + width..).unwrap_or_default();
@@ -205,6 +187,23 @@ impl Reader<'_> {
             }
             (b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.., _) => self.word(),
             _ => self.sign(),
+        }
+    }
+
+    fn number(&mut self) {
+        let rest = self.rest();
+        let ends = rest
+            .iter()
+            .position(|b| !(b.is_ascii_digit() || *b == b'.'));
+        let digits = ends.unwrap_or(rest.len());
+        let goes_on = |b: &u8| b.is_ascii_alphanumeric() || *b == b'.';
+        let tail = rest.get(digits..).unwrap_or_default();
+        let width = digits + tail.iter().take_while(|b| goes_on(b)).count();
+        // `1or 1`: the number ends where a word begins.
+        if width == digits || is_number(rest.get(..width).unwrap_or_default()) {
+            self.push(Kind::Number, width)
+        } else {
+            self.digits_then_word(digits, width)
         }
     }
 

@@ -1,6 +1,8 @@
 //! The words of SQL's dialects that injections care about.
 
 use super::sql_tokens::Kind;
+use super::structure::pairs;
+use crate::policy::threat::bytes::{self, Classes};
 use crate::policy::words::Words;
 
 /// What a word is, in any letter case.
@@ -101,8 +103,19 @@ static SYNTAX: Words<(), 64> = Words::new(&[(
     (),
 )]);
 
+/// Whether a text has a comment, or a word or sign that joins conditions or starts a statement.
+pub(super) fn joins(text: &[u8], classes: Classes) -> bool {
+    let has = |class: Classes| classes & class != 0;
+    has(bytes::HASH)
+        || has(bytes::DASH) && pairs(text, b'-', b"--").next().is_some()
+        || has(bytes::STAR) && pairs(text, b'/', b"/*").next().is_some()
+        || has(bytes::AMPERSAND) && pairs(text, b'&', b"&&").next().is_some()
+        || has(bytes::PIPE) && pairs(text, b'|', b"||").next().is_some()
+        || names_syntax(text)
+}
+
 /// Whether one of them stands in a text, between what are no letters.
-pub(super) fn names_syntax(text: &[u8]) -> bool {
+fn names_syntax(text: &[u8]) -> bool {
     let mut rest = text;
     while let Some(start) = rest.iter().position(u8::is_ascii_alphabetic) {
         let word = rest.get(start..).unwrap_or_default();
