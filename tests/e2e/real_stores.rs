@@ -1,4 +1,4 @@
-//! Audit events in real stores: OpenSearch, and FerretDB by MongoDB's protocol and official driver.
+//! Audit events in real stores: OpenSearch, Elasticsearch, and FerretDB by MongoDB's protocol and official driver.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::stores::{about, ask, dead, delivering, is_down, logged, once, search};
 use crate::support::{
-    Gateway, Served, Setup, Upstream, eventually, ferretdb, ferretdb_over_tls, opensearch,
+    Gateway, Served, Setup, Upstream, elasticsearch, eventually, ferretdb, ferretdb_over_tls,
+    opensearch,
 };
 
 /// A month before and after now, as index names have it: the events' month whatever the hour.
@@ -103,9 +104,19 @@ impl Search {
 
 #[tokio::test]
 async fn opensearch_has_each_event_once_over_kill_9_of_either_side_and_poison() {
-    let Some(node) = opensearch().await else {
-        return;
-    };
+    if let Some(node) = opensearch().await {
+        has_each_event_once(node).await;
+    }
+}
+
+#[tokio::test]
+async fn elasticsearch_has_each_event_once_over_kill_9_of_either_side_and_poison() {
+    if let Some(node) = elasticsearch().await {
+        has_each_event_once(node).await;
+    }
+}
+
+async fn has_each_event_once(node: Served) {
     let client = reqwest::Client::builder()
         .no_proxy()
         .build()
@@ -158,7 +169,7 @@ async fn opensearch_has_each_event_once_over_kill_9_of_either_side_and_poison() 
     let found = store.json(found).await["count"].as_u64().expect("a count");
     assert!(found > 50, "{found}");
 
-    // This node has no index state management: a retention that nobody would keep is said, not passed over.
+    // This node has no means to keep a retention: that is said, not passed over.
     gateway.rewrite(|file| {
         let mut kept = search("kept", &store.url());
         kept["elasticsearch"]["index"] = json!("kept");

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::stores::{delivering, search};
 use crate::support::{
-    Answer, Gateway, NewKey, Received, Reply, Served, Setup, StoreStandIn, Upstream, ferretdb,
-    opensearch,
+    Answer, Gateway, NewKey, Received, Reply, Served, Setup, StoreStandIn, Upstream, elasticsearch,
+    ferretdb, opensearch,
 };
 
 /// How long a store may take to be ready on a busy machine.
@@ -245,9 +245,19 @@ async fn ferretdb_is_searched_like_the_log() {
 
 #[tokio::test]
 async fn opensearch_is_searched_like_the_log() {
-    let Some(node) = opensearch().await else {
-        return;
-    };
+    if let Some(node) = opensearch().await {
+        is_searched_like_the_log(node).await;
+    }
+}
+
+#[tokio::test]
+async fn elasticsearch_is_searched_like_the_log() {
+    if let Some(node) = elasticsearch().await {
+        is_searched_like_the_log(node).await;
+    }
+}
+
+async fn is_searched_like_the_log(node: Served) {
     let url = format!("http://{}", node.address);
     let client = reqwest::Client::builder().no_proxy().build();
     let client = client.expect("a client");

@@ -24,7 +24,16 @@ pub(crate) struct Served {
 
 /// A node of OpenSearch; `None`, said loudly, where it is not built.
 pub(crate) async fn opensearch() -> Option<Served> {
-    let folder = part("opensearch", "OpenSearch.class")?;
+    java("opensearch", "OpenSearch").await
+}
+
+/// A node of Elasticsearch; `None`, said loudly, where it is not built.
+pub(crate) async fn elasticsearch() -> Option<Served> {
+    java("elasticsearch", "Elasticsearch").await
+}
+
+async fn java(name: &str, class: &'static str) -> Option<Served> {
+    let folder = part(name, &format!("{class}.class"))?;
     let start = move |port: String, data: &Path| {
         let mut java = Command::new("java");
         let classes = format!("{}:{}/lib/*", folder.display(), folder.display());
@@ -35,7 +44,7 @@ pub(crate) async fn opensearch() -> Option<Served> {
             "-cp",
             &classes,
         ])
-        .args(["OpenSearch", &port])
+        .args([class, &port])
         .arg(data);
         java
     };
