@@ -255,13 +255,13 @@ async fn targets() -> Vec<Target> {
 }
 
 /// Two clients that ask until told to stop.
-struct Load {
+pub(crate) struct Load {
     stops: Arc<AtomicBool>,
     clients: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Load {
-    fn on(gateway: &Arc<Gateway>) -> Self {
+    pub(crate) fn on(gateway: &Arc<Gateway>) -> Self {
         let stops = Arc::new(AtomicBool::new(false));
         let clients = (0..2).map(|_| {
             let (gateway, stops) = (Arc::clone(gateway), Arc::clone(&stops));
@@ -283,7 +283,7 @@ impl Load {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stops.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.await.expect("no panic");
@@ -300,7 +300,7 @@ pub(crate) fn said(metrics: &str, family: &str, sink: &str) -> u64 {
     whole.parse().expect("a number")
 }
 
-async fn in_time<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn in_time<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asked = async {
         loop {
             if let Some(found) = ask().await {
@@ -316,7 +316,7 @@ async fn in_time<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 const LAG: &str = "rg_audit_sink_lag_events";
 
 /// Waits until these sinks have all that the log has.
-async fn caught_up(gateway: &Gateway, sinks: &[&str]) {
+pub(crate) async fn caught_up(gateway: &Gateway, sinks: &[&str]) {
     in_time(&format!("{sinks:?} to have everything"), async || {
         let metrics = gateway.metrics().await;
         let behind = sinks.iter().any(|sink| said(&metrics, LAG, sink) > 0);

@@ -1,8 +1,15 @@
 //! Audit events reach receivers that others wrote, and these understand them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::support::{FluentServer, Gateway, Rsyslog, Setup, Upstream, eventually};
+use crate::sink_faults::{Load, in_time, said};
+use crate::stores::{is_down, logged, once};
+use crate::support::{
+    FluentServer, Gateway, OtelCollector, Rsyslog, Served, Setup, Upstream, eventually,
+};
 
 async fn gateway(upstream: &Upstream, sinks: Value) -> Gateway {
     let setup = Setup::from(upstream).with("audit.sinks", sinks);
@@ -222,5 +229,123 @@ async fn a_fluentd_receiver_with_another_key_gets_nothing_and_nothing_is_lost() 
     })
     .await;
     assert_eq!(records(&right), events);
+    gateway.finish().await;
+}
+
+/// What a Collector made of a batch's entries: the events, by their ids, and how often each is there.
+fn taken(collector: &OtelCollector) -> (HashMap<String, Value>, HashMap<String, usize>) {
+    let (mut events, mut copies) = (HashMap::new(), HashMap::new());
+    for record in collector.logs() {
+        let mut members = record.attributes;
+        assert_eq!(members.remove("fluent.tag"), Some(json!("audit.test")));
+        let event: Value = members.into_iter().collect();
+        let id = event["event_id"].as_str().expect("an id").to_owned();
+        let at: jiff::Timestamp = event["timestamp"]
+            .as_str()
+            .expect("a time")
+            .parse()
+            .expect("a time");
+        assert_eq!(i128::from(record.nanos), at.as_nanosecond(), "{event}");
+        *copies.entry(id.clone()).or_default() += 1;
+        events.insert(id, read_alike(&event));
+    }
+    (events, copies)
+}
+
+/// The log's events, by their ids.
+fn by_id(gateway: &Gateway) -> HashMap<String, Value> {
+    let events = gateway.exported().into_iter();
+    let id = |event: &Value| event["event_id"].as_str().expect("an id").to_owned();
+    events
+        .map(|event| (id(&event), read_alike(&event)))
+        .collect()
+}
+
+/// Load, in the midst of which the receiver is killed; it starts again while requests come.
+async fn killed_under_load(gateway: Gateway, receiver: &mut Served, sink: &str) -> Gateway {
+    let gateway = Arc::new(gateway);
+    let load = Load::on(&gateway);
+    let delivered = "rg_audit_sink_events_total";
+    let before = said(&gateway.metrics().await, delivered, sink);
+    eventually("events to be taken", async || {
+        (said(&gateway.metrics().await, delivered, sink) > before + 50).then_some(())
+    })
+    .await;
+    receiver.kill();
+    is_down(&gateway, sink).await;
+    receiver.restart().await;
+    load.stop().await;
+    Arc::into_inner(gateway).expect("the only owner")
+}
+
+/// Requests while the receiver is frozen, until that is noticed; then it thaws.
+async fn frozen(gateway: &Gateway, receiver: &Served, sink: &str) {
+    receiver.signal("STOP");
+    let query = json!({"query": "MATCH (n) RETURN n LIMIT 1"});
+    for _ in 0..30 {
+        assert_eq!(gateway.query("g1", &query).await.status, 200);
+    }
+    is_down(gateway, sink).await;
+    receiver.signal("CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_takes_every_event_by_fluentds_protocol_killed_under_load_and_frozen() {
+    let Some(mut collector) = OtelCollector::start().await else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let sinks = json!([{"name": "fluent", "linger_ms": 5, "timeout_ms": 1_000, "fluentd": {
+        "address": collector.fluentd.to_string(), "tag": "audit.test"}}]);
+    let gateway = gateway(&upstream, sinks).await;
+    let has_all = async |collector: &OtelCollector, gateway: &Gateway| {
+        let events = by_id(gateway);
+        in_time("every event", async || {
+            (taken(collector).0 == events).then_some(())
+        })
+        .await;
+    };
+    has_all(&collector, &gateway).await;
+    assert_eq!(taken(&collector).1, once(&logged(&gateway)));
+
+    let gateway = killed_under_load(gateway, &mut collector.served, "fluent").await;
+    has_all(&collector, &gateway).await;
+    frozen(&gateway, &collector.served, "fluent").await;
+    has_all(&collector, &gateway).await;
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_collector_reads_every_syslog_message() {
+    let Some(collector) = OtelCollector::start().await else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let sinks = json!([syslog(
+        "json",
+        collector.syslog,
+        &json!({"app_name": "gateway"})
+    )]);
+    let gateway = gateway(&upstream, sinks).await;
+    let events = gateway.exported();
+    let records = eventually("every message", async || {
+        let records = collector.logs();
+        (records.len() >= events.len()).then_some(records)
+    })
+    .await;
+    for (record, (place, event)) in records.iter().zip((1..).zip(&events)) {
+        let read = |name: &str| record.attributes.get(name).cloned().unwrap_or_default();
+        let message: Value =
+            serde_json::from_str(read("message").as_str().expect("a text")).expect("JSON");
+        assert_eq!(message, *event);
+        assert_eq!(read("hostname"), "edge-1");
+        assert_eq!(read("appname"), "gateway");
+        assert_eq!(read("msg_id"), event["event_type"]);
+        assert_eq!(
+            read("structured_data")["meta"]["sequenceId"],
+            place.to_string()
+        );
+    }
+    assert_eq!(records.len(), events.len());
     gateway.finish().await;
 }

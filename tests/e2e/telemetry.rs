@@ -3,7 +3,9 @@
 use http::Method;
 use serde_json::json;
 
-use crate::support::{Collector, Gateway, Setup, Upstream, eventually, part};
+use crate::support::{
+    Collector, Gateway, OtelCollector, Setup, Upstream, eventually, members, part,
+};
 
 #[tokio::test]
 async fn metrics_have_every_family_of_the_specification() {
@@ -90,6 +92,46 @@ fn bytes_of(hex: &str) -> Vec<u8> {
     digits
         .map(|pair| u8::from_str_radix(pair, 16).expect("hex"))
         .collect()
+}
+
+/// A real part: the OpenTelemetry Collector reads the spans as they are meant.
+#[tokio::test]
+async fn an_opentelemetry_collector_reads_the_spans() {
+    let Some(collector) = OtelCollector::start().await else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let endpoint = format!("http://{}", collector.otlp);
+    let traces = json!({"otlp_endpoint": endpoint, "sample_ratio": 1.0});
+    let setup = Setup::from(&upstream).with("telemetry.traces", traces);
+    let gateway = setup.start().await;
+    let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let request = gateway.request(Method::POST, "/v1/graphs/g1/query");
+    let request = request.header("traceparent", format!("00-{trace}-{parent}-01"));
+    let request = request.json(&json!({"query": "RETURN 1"}));
+    assert_eq!(gateway.send(request).await.status, 200);
+    let received = upstream.only_request().field("traceparent").to_owned();
+    gateway.finish().await;
+
+    let ours = eventually("the span", async || {
+        let mut spans = collector.spans().into_iter();
+        spans.find(|span| span["traceId"] == trace && span["parentSpanId"] == parent)
+    })
+    .await;
+    assert_eq!(ours["name"], "POST /v1/graphs/{graph_id}/query");
+    let attributes = members(&ours["attributes"]);
+    assert_eq!(
+        attributes["http.route"], "/v1/graphs/{graph_id}/query",
+        "{attributes:?}"
+    );
+    assert_eq!(attributes["http.response.status_code"], 200);
+    // What the upstream was told is its parent is a span of the same trace that arrived as well.
+    let told: Vec<&str> = received.split('-').collect();
+    let mut spans = collector.spans().into_iter();
+    assert!(
+        spans.any(|span| span["traceId"] == told[1] && span["spanId"] == told[2]),
+        "{received}"
+    );
 }
 
 #[tokio::test]

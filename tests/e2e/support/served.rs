@@ -80,7 +80,7 @@ pub(crate) async fn ferretdb_over_tls(files: &[(&str, &String)]) -> Option<Serve
 }
 
 /// The folder of a part that has this file.
-fn part(name: &str, file: &str) -> Option<PathBuf> {
+pub(super) fn part(name: &str, file: &str) -> Option<PathBuf> {
     let parts = std::env::var_os("RG_PARTS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join(".parts"),
         PathBuf::from,
@@ -96,7 +96,7 @@ fn part(name: &str, file: &str) -> Option<PathBuf> {
 }
 
 impl Served {
-    async fn start(command: impl Fn(String, &Path) -> Command + Send + 'static) -> Self {
+    pub(super) async fn start(command: impl Fn(String, &Path) -> Command + Send + 'static) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let address = Upstream::absent().await;
         let data = folder.path().to_owned();
@@ -128,6 +128,11 @@ impl Served {
     pub(crate) async fn restart(&mut self) {
         self.child = run((self.command)());
         self.listens().await;
+    }
+
+    /// A file in its folder.
+    pub(super) fn read(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.folder.path().join(name)).ok()
     }
 
     async fn listens(&mut self) {
