@@ -9,6 +9,7 @@ use crate::sink_faults::{Load, in_time, said};
 use crate::stores::{is_down, logged, once};
 use crate::support::{
     FluentServer, Gateway, OtelCollector, Rsyslog, Served, Setup, Upstream, eventually,
+    victorialogs,
 };
 
 async fn gateway(upstream: &Upstream, sinks: Value) -> Gateway {
@@ -347,5 +348,90 @@ async fn a_collector_reads_every_syslog_message() {
         );
     }
     assert_eq!(records.len(), events.len());
+    gateway.finish().await;
+}
+
+/// What VictoriaLogs has: each event's own text by the id that is indexed beside it, and how often it is there.
+async fn stored(server: &Served) -> (HashMap<String, Value>, HashMap<String, usize>) {
+    let client = reqwest::Client::builder().no_proxy().build();
+    let client = client.expect("a client");
+    let ask = async |path: &str| {
+        let answer = client
+            .get(format!("http://{}{path}", server.address))
+            .send()
+            .await;
+        answer.expect("an answer").text().await.expect("a text")
+    };
+    ask("/internal/force_flush").await;
+    let (mut events, mut copies) = (HashMap::new(), HashMap::new());
+    for line in ask("/select/logsql/query?query=*").await.lines() {
+        let entry: Value = serde_json::from_str(line).expect("a JSON line");
+        let event: Value =
+            serde_json::from_str(entry["_msg"].as_str().expect("a text")).expect("JSON");
+        let at = |value: &Value| -> jiff::Timestamp {
+            value.as_str().expect("a time").parse().expect("a time")
+        };
+        assert_eq!(at(&entry["_time"]), at(&event["timestamp"]), "{entry}");
+        assert_eq!(entry["fields.event_id"], event["event_id"], "{entry}");
+        assert_eq!(entry["sourcetype"], "rg:audit");
+        let id = event["event_id"].as_str().expect("an id").to_owned();
+        *copies.entry(id.clone()).or_default() += 1;
+        events.insert(id, read_alike(&event));
+    }
+    (events, copies)
+}
+
+/// VictoriaLogs answers before it has written: it is killed when it has.
+async fn has_written(server: &Served) {
+    let client = reqwest::Client::builder().no_proxy().build();
+    let client = client.expect("a client");
+    eventually("everything to be on disk", async || {
+        let answer = client
+            .get(format!("http://{}/metrics", server.address))
+            .send()
+            .await;
+        let metrics = answer.ok()?.text().await.ok()?;
+        let waiting = [
+            "vl_pending_rows{",
+            "vl_storage_parts{type=\"storage/inmemory\"}",
+        ];
+        let mut lines = metrics
+            .lines()
+            .filter(|line| waiting.iter().any(|begin| line.starts_with(begin)));
+        lines.all(|line| line.ends_with(" 0")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn victorialogs_has_every_event_by_splunks_protocol_over_its_kill_and_its_freezing() {
+    let Some(mut server) = victorialogs().await else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let sinks = json!([{"name": "siem", "linger_ms": 5, "timeout_ms": 1_000, "splunk": {
+        "url": format!("http://{}", server.address), "token": {"file": "shared.key"}}}]);
+    let gateway = gateway(&upstream, sinks).await;
+    let has_all = async |server: &Served, gateway: &Gateway| {
+        let events = by_id(gateway);
+        in_time("every event", async || {
+            (stored(server).await.0 == events).then_some(())
+        })
+        .await;
+    };
+    has_all(&server, &gateway).await;
+    assert_eq!(stored(&server).await.1, once(&logged(&gateway)));
+
+    has_written(&server).await;
+    server.kill();
+    let gateway = Arc::new(gateway);
+    let load = Load::on(&gateway);
+    is_down(&gateway, "siem").await;
+    server.restart().await;
+    load.stop().await;
+    let gateway = Arc::into_inner(gateway).expect("the only owner");
+    has_all(&server, &gateway).await;
+    frozen(&gateway, &server, "siem").await;
+    has_all(&server, &gateway).await;
     gateway.finish().await;
 }

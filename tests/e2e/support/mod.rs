@@ -33,7 +33,9 @@ pub(crate) use otelcol::{OtelCollector, members};
 pub(crate) use part::part;
 pub(crate) use process::{Outcome, Process, run_to_end};
 pub(crate) use recorder::{Recorder, ids_of, lines_of};
-pub(crate) use served::{Served, elasticsearch, ferretdb, ferretdb_over_tls, opensearch};
+pub(crate) use served::{
+    Served, elasticsearch, ferretdb, ferretdb_over_tls, opensearch, victorialogs,
+};
 pub(crate) use server_part::{FluentServer, Rsyslog};
 pub(crate) use setup::{ApiKey, NewKey, Setup, default_file};
 pub(crate) use stores::{Mood, StoreStandIn};

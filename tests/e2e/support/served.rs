@@ -51,6 +51,23 @@ async fn java(name: &str, class: &'static str) -> Option<Served> {
     Some(Served::start(start).await)
 }
 
+/// VictoriaLogs, which takes Splunk's protocol; it keeps an event's own text. `None`, said loudly, where it is not built.
+pub(crate) async fn victorialogs() -> Option<Served> {
+    let program = part("victorialogs", "victoria-logs")?.join("victoria-logs");
+    let start = move |port: String, data: &Path| {
+        let mut server = Command::new(&program);
+        server
+            .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+            .arg(format!("-storageDataPath={}", data.display()))
+            .args([
+                "-splunk.preserveJSONKeys=event",
+                "-inmemoryDataFlushInterval=1s",
+            ]);
+        server
+    };
+    Some(Served::start(start).await)
+}
+
 /// FerretDB on SQLite; `None`, said loudly, where it is not built.
 pub(crate) async fn ferretdb() -> Option<Served> {
     let program = part("ferretdb", "ferretdb")?.join("ferretdb");
