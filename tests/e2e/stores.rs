@@ -241,6 +241,27 @@ async fn splunk_events_count_only_when_the_indexer_acknowledges_them() {
     gateway.finish().await;
 }
 
+#[tokio::test]
+async fn splunk_tells_of_an_acknowledgement_once_and_a_lost_one_costs_a_second_copy() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::splunk().await);
+    store.is(Mood::Lies(1));
+    let setup = Setup::from(&upstream).beside("token", "hec-token\n");
+    let mut sink = splunk(&store.url(), true);
+    // Less than the polls of one batch take, in which nothing else is offered.
+    sink["timeout_ms"] = json!(19_000);
+    sink["splunk"]["acknowledge_poll_ms"] = json!(10);
+    let gateway = setup.with("audit.sinks", json!([sink])).start().await;
+    ask(&gateway, &["g1"; 5]).await;
+    eventually("a batch to be there twice", async || {
+        let copies = store.copies();
+        copies.values().any(|copies| *copies == 2).then_some(())
+    })
+    .await;
+    store.has_all(&logged(&gateway)).await;
+    assert_eq!(dead(&gateway, "siem"), [""; 0]);
+    gateway.finish().await;
+}
+
 fn logstash(store: &StoreStandIn) -> Value {
     let url = format!("{}/audit", store.url());
     json!({"name": "elk", "linger_ms": 5, "logstash":

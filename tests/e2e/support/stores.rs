@@ -3,7 +3,7 @@
 //!
 //! They are no products: they show what the gateway makes of the answers that the products' manuals describe.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -27,7 +27,7 @@ pub(crate) enum Mood {
     Abhors(String),
     /// Bodies beyond this size are too large.
     Narrow(usize),
-    /// Takes the events and closes without an answer, this many times.
+    /// Takes the events and closes without an answer, this many times; Splunk: acknowledges without an answer.
     Lies(usize),
     /// Splunk: takes the events, and acknowledges none.
     Unsure,
@@ -42,6 +42,8 @@ struct State {
     offers: HashMap<String, usize>,
     events: usize,
     bodies: usize,
+    /// Splunk: the bodies whose acknowledgement was told, which is done once.
+    told: HashSet<String>,
 }
 
 /// A stand-in that is listening.
@@ -210,7 +212,12 @@ fn splunk(state: &mut State, request: &Received) -> Reply {
     {
         let asked: Value = serde_json::from_slice(&request.body).expect("JSON");
         let id = asked["acks"][0].to_string();
-        let sure = !matches!(state.mood, Mood::Unsure) && id != "0";
+        let sure =
+            !matches!(state.mood, Mood::Unsure) && id != "0" && state.told.insert(id.clone());
+        if let (true, Mood::Lies(left @ 1..)) = (sure, &state.mood) {
+            state.mood = Mood::Lies(left - 1);
+            return Reply::Close;
+        }
         return reply(200, &json!({"acks": {id: sure}}));
     }
     assert_eq!(request.target, "/services/collector/event");
