@@ -24,6 +24,7 @@ mod inspection;
 mod keys;
 mod lifecycle;
 mod limits;
+mod link_faults;
 mod notifications;
 mod penalties;
 mod proof;

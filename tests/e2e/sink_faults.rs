@@ -114,7 +114,7 @@ impl Part {
     }
 }
 
-fn counted(ids: Vec<String>) -> HashMap<String, usize> {
+pub(crate) fn counted(ids: Vec<String>) -> HashMap<String, usize> {
     let mut copies = HashMap::new();
     for id in ids {
         *copies.entry(id).or_default() += 1;

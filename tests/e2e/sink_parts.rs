@@ -234,7 +234,7 @@ async fn a_fluentd_receiver_with_another_key_gets_nothing_and_nothing_is_lost() 
 }
 
 /// What a Collector made of a batch's entries: the events, by their ids, and how often each is there.
-fn taken(collector: &OtelCollector) -> (HashMap<String, Value>, HashMap<String, usize>) {
+pub(crate) fn taken(collector: &OtelCollector) -> (HashMap<String, Value>, HashMap<String, usize>) {
     let (mut events, mut copies) = (HashMap::new(), HashMap::new());
     for record in collector.logs() {
         let mut members = record.attributes;
@@ -352,7 +352,7 @@ async fn a_collector_reads_every_syslog_message() {
 }
 
 /// What VictoriaLogs has: each event's own text by the id that is indexed beside it, and how often it is there.
-async fn stored(server: &Served) -> (HashMap<String, Value>, HashMap<String, usize>) {
+pub(crate) async fn stored(server: &Served) -> (HashMap<String, Value>, HashMap<String, usize>) {
     let client = reqwest::Client::builder().no_proxy().build();
     let client = client.expect("a client");
     let ask = async |path: &str| {
