@@ -10,6 +10,7 @@ use mongodb::{Client, Collection, IndexModel};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
+use crate::sink_faults::in_time;
 use crate::stores::{about, ask, dead, delivering, is_down, logged, once, search};
 use crate::support::{
     Gateway, Served, Setup, Upstream, elasticsearch, eventually, ferretdb, ferretdb_over_tls,
@@ -95,7 +96,7 @@ impl Search {
     }
 
     async fn comes_to(&self, prefix: &str, expected: &HashMap<String, usize>) {
-        eventually("the store to have exactly these", async || {
+        in_time("the store to have exactly these", async || {
             (self.copies(prefix).await == *expected).then_some(())
         })
         .await;
@@ -208,7 +209,7 @@ async fn copies(collection: &Collection<Document>) -> HashMap<String, usize> {
 }
 
 async fn comes_to(collection: &Collection<Document>, expected: &HashMap<String, usize>) {
-    eventually("the collection to have exactly these", async || {
+    in_time("the collection to have exactly these", async || {
         (copies(collection).await == *expected).then_some(())
     })
     .await;

@@ -300,6 +300,7 @@ pub(crate) fn said(metrics: &str, family: &str, sink: &str) -> u64 {
     whole.parse().expect("a number")
 }
 
+/// Asks until there is something; for longer than the longest wait of a sink that found its receiver gone.
 pub(crate) async fn in_time<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asked = async {
         loop {

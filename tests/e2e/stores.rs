@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::sink_faults::in_time;
 use crate::support::{Gateway, Mood, Setup, StoreStandIn, Upstream, eventually};
 
 pub(crate) async fn delivering(upstream: &Upstream, sinks: Value) -> Gateway {
@@ -252,7 +253,7 @@ async fn splunk_tells_of_an_acknowledgement_once_and_a_lost_one_costs_a_second_c
     sink["splunk"]["acknowledge_poll_ms"] = json!(10);
     let gateway = setup.with("audit.sinks", json!([sink])).start().await;
     ask(&gateway, &["g1"; 5]).await;
-    eventually("a batch to be there twice", async || {
+    in_time("a batch to be there twice", async || {
         let copies = store.copies();
         copies.values().any(|copies| *copies == 2).then_some(())
     })
