@@ -1,6 +1,7 @@
 //! What code finds in values: the findings that patterns cannot express.
 
 mod address;
+mod doctype;
 mod html;
 mod html_idle;
 mod inclusion;
@@ -18,9 +19,8 @@ use super::bytes::{self, Classes};
 use super::context::Context;
 use super::predicate::Found;
 
-pub(super) use structure::{
-    GRAPHQL_BATCH_MAX, doctype, graphql, graphql_texts, is_graphql, key, path,
-};
+pub(super) use doctype::doctype;
+pub(super) use structure::{GRAPHQL_BATCH_MAX, graphql, graphql_texts, is_graphql, key, path};
 
 /// Bytes of a value the address and path detectors read; literals and patterns read all of it.
 const VALUE_BYTES_MAX: usize = 16_384;
