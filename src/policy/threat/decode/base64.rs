@@ -7,8 +7,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 /// Shorter values are too often words.
 const BYTES_MIN: usize = 8;
 
-/// Longer values are decoded only up to this, a multiple of four.
-const BYTES_MAX: usize = 65_536;
+/// A longer value is text where as much of it is: what follows may be anything.
+const HEAD_BYTES: usize = 49_152;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -23,7 +23,6 @@ pub(crate) fn base64(value: &[u8]) -> Option<Vec<u8>> {
     if value.len() < BYTES_MIN {
         return None;
     }
-    let value = value.get(..value.len().min(BYTES_MAX))?;
     // What starts with these decodes to a byte no text starts with, and a short text has to be one throughout.
     if value.len() <= 26 && matches!(value.first(), Some(b'g'..=b'v')) {
         return None;
@@ -58,8 +57,9 @@ pub(crate) fn base64(value: &[u8]) -> Option<Vec<u8>> {
         STANDARD.decode(source)
     }
     .ok()?;
+    let is_text = readable(&decoded) || decoded.get(..HEAD_BYTES).is_some_and(readable);
     // What was encoded twice has no signs either until it is decoded again; each time it gets shorter.
-    (readable(&decoded) || base64(&decoded).is_some()).then_some(decoded)
+    (is_text || base64(&decoded).is_some()).then_some(decoded)
 }
 
 /// Printable text of which something is neither letter nor digit.
@@ -84,5 +84,16 @@ mod tests {
         assert_eq!(base64(b"JyBPUiAxPTE").as_deref(), Some(&b"' OR 1=1"[..]));
         assert_eq!(base64(b"fa55b0e576778ca41612cdc2649ef0deb5bb0e3a"), None);
         assert_eq!(base64(b"relationships"), None);
+    }
+
+    #[test]
+    fn a_long_value_is_decoded_whole() {
+        let text = "words, words; ".repeat(10_000) + "' OR 1=1 --";
+        let encoded = STANDARD.encode(&text);
+        assert!(base64(encoded.as_bytes()).as_deref() == Some(text.as_bytes()));
+        let mut mixed = text.clone().into_bytes();
+        mixed.extend_from_slice(&[0xff; 200_000]);
+        assert!(base64(STANDARD.encode(&mixed).as_bytes()).is_some());
+        assert_eq!(base64(STANDARD.encode([0xff; 200_000]).as_bytes()), None);
     }
 }
