@@ -1,6 +1,8 @@
 //! Splits path, query string and headers into values.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use http::HeaderMap;
 
@@ -8,21 +10,20 @@ use super::Inspect;
 use super::at::At;
 use super::context::Context;
 use super::inspect::Inspector;
+use super::predicate::Predicate;
+use super::sniff;
 
-/// Pairs of one query string or form; later ones count as bound.
-pub(super) const PAIRS_MAX: usize = 2_000;
+/// Pairs of one query string, form or field of cookies; more are a finding.
+pub(super) const PAIRS_MAX: usize = 10_000;
 
-/// Names of which repeated values are joined, as some servers do.
-const REPEATED_MAX: usize = 32;
+/// Names that are compared one by one; later ones go into a map.
+const COMPARED_MAX: usize = 32;
 
 /// Segments from which on a path is tried as one value.
 const TAILS_MAX: usize = 8;
 
 /// Bytes of a path that may be one value.
 const TAIL_BYTES_MIN: usize = 16;
-
-/// Bytes to which repeated values are joined.
-const JOINED_BYTES_MAX: usize = 8_192;
 
 /// Headers whose values no upstream interprets beyond HTTP, or that are secrets.
 const SKIPPED: &[&str] = &[
@@ -64,7 +65,7 @@ pub(super) fn path(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
     inspector.repeated(PATH, raw.as_bytes(), |inspector| {
         inspector.path(raw.as_bytes(), &at);
         let segments = request.path.split('/').filter(|s| !s.is_empty());
-        for (index, segment) in segments.take(PAIRS_MAX).enumerate() {
+        for (index, segment) in segments.enumerate() {
             inspector.value(segment.as_bytes(), Context::Segment, &at.index(index));
         }
         for (index, tail) in tails(request.path) {
@@ -94,14 +95,15 @@ pub(super) fn query(inspector: &mut Inspector<'_>, query: Option<&str>) {
     });
 }
 
-/// `a=b&c=d`: each name, each value, and the values of a repeated name joined.
+/// `a=b&c=d`: each name, each value, and the values of a repeated name joined, as some servers do.
 pub(super) fn pairs(inspector: &mut Inspector<'_>, text: &[u8], context: Context, at: &At<'_>) {
     let mut names = Names::default();
-    for pair in text
-        .split(|b| *b == b'&')
-        .filter(|p| !p.is_empty())
-        .take(PAIRS_MAX)
-    {
+    let pairs = text.split(|b| *b == b'&').filter(|p| !p.is_empty());
+    for (index, pair) in pairs.enumerate() {
+        if index >= PAIRS_MAX {
+            inspector.bound(Predicate::BoundPairs, at);
+            break;
+        }
         let split = memchr::memchr(b'=', pair);
         let name = pair.get(..split.unwrap_or(pair.len())).unwrap_or_default();
         let value = split.and_then(|i| pair.get(i + 1..)).unwrap_or_default();
@@ -138,32 +140,59 @@ fn is_cut(name: &[u8]) -> bool {
 /// The names of one query string or form, and the values of those that stand there more than once.
 #[derive(Default)]
 struct Names<'t> {
-    known: [(&'t [u8], &'t [u8]); REPEATED_MAX],
+    few: [(&'t [u8], First<'t>); COMPARED_MAX],
     count: usize,
+    many: HashMap<&'t [u8], First<'t>>,
     joined: Vec<(&'t [u8], Vec<u8>)>,
+}
+
+/// A name's first value, and where its values are joined once there are more.
+#[derive(Clone, Copy, Default)]
+struct First<'t> {
+    value: &'t [u8],
+    joined: Option<usize>,
 }
 
 impl<'t> Names<'t> {
     fn add(&mut self, name: &'t [u8], value: &'t [u8]) {
-        let known = self.known.get(..self.count).unwrap_or_default();
-        let Some((_, first)) = known.iter().find(|(n, _)| *n == name) else {
-            if let Some(free) = self.known.get_mut(self.count) {
-                *free = (name, value);
-                self.count += 1;
-            }
-            return;
+        let new = First {
+            value,
+            joined: None,
         };
-        match self.joined.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, joined)) if joined.len() < JOINED_BYTES_MAX => joined.extend_from_slice(value),
-            Some(_) => {}
-            None => self.joined.push((name, [*first, value].concat())),
+        let few = self.few.get_mut(..self.count).unwrap_or_default();
+        let known = match few.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, first)) => first,
+            None if self.count < COMPARED_MAX => {
+                if let Some(free) = self.few.get_mut(self.count) {
+                    *free = (name, new);
+                    self.count += 1;
+                }
+                return;
+            }
+            None => match self.many.entry(name) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => {
+                    free.insert(new);
+                    return;
+                }
+            },
+        };
+        if let Some((_, joined)) = known.joined.and_then(|at| self.joined.get_mut(at)) {
+            joined.extend_from_slice(value);
+            return;
         }
+        known.joined = Some(self.joined.len());
+        self.joined.push((name, [known.value, value].concat()));
     }
 }
 
 /// A value in which `+` is a blank, unless it is base64.
 fn form_value(inspector: &mut Inspector<'_>, raw: &[u8], context: Context, at: &At<'_>) {
-    inspector.value(&form_decoded(raw), context, at);
+    let decoded = form_decoded(raw);
+    if sniff::is_serialized_object(&decoded) {
+        inspector.found_at(Predicate::SerializedObject, b"", context, at);
+    }
+    inspector.value(&decoded, context, at);
 }
 
 /// A value of a query string or form as every server reads it.
@@ -230,7 +259,11 @@ pub(super) fn headers(inspector: &mut Inspector<'_>, headers: &HeaderMap) {
 
 fn cookies(inspector: &mut Inspector<'_>, value: &[u8]) {
     let root = At::root("cookie");
-    for pair in value.split(|b| *b == b';').take(PAIRS_MAX) {
+    for (index, pair) in value.split(|b| *b == b';').enumerate() {
+        if index >= PAIRS_MAX {
+            inspector.bound(Predicate::BoundPairs, &root);
+            break;
+        }
         let pair = pair.trim_ascii();
         let split = memchr::memchr(b'=', pair);
         let name = pair.get(..split.unwrap_or(0)).unwrap_or_default();
@@ -267,5 +300,49 @@ fn referer(inspector: &mut Inspector<'_>, value: &[u8], at: &At<'_>) {
         {
             inspector.value(query, Context::Query, at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{engine, rule};
+    use super::super::{Hints, Inspect, Inspection, Verdict};
+    use super::*;
+
+    fn inspect(path: &str, query: &str) -> Inspection {
+        let rules = rule(
+            "  contexts: [all]\n  match: {contains: [purple], predicate: [bound.pairs]}\n  mitigations: [block_request]",
+        );
+        engine(&rules).unwrap().inspect(&Inspect {
+            method: "GET",
+            path,
+            raw_path: path,
+            query: Some(query),
+            headers: &HeaderMap::new(),
+            body: b"",
+            hints: Hints::default(),
+        })
+    }
+
+    #[test]
+    fn pairs_beyond_their_bound_are_a_finding() {
+        let pairs = "a=1&".repeat(PAIRS_MAX);
+        assert_eq!(inspect("/a", &pairs).verdict, Verdict::Pass);
+        let seen = inspect("/a", &format!("{pairs}z=1"));
+        assert_eq!(seen.verdict, Verdict::Block);
+        assert_eq!(seen.bounds.len(), 1);
+    }
+
+    #[test]
+    fn the_last_of_many_names_is_joined_and_the_last_of_many_segments_seen() {
+        let names: String = (0..500).map(|n| format!("n{n}=1&n{n}=2&")).collect();
+        let seen = inspect("/a", &format!("{names}z=the+pur&z=ple+one"));
+        assert_eq!(seen.verdict, Verdict::Block);
+        let long = format!("a=the+pur&{}a=ple+one", "a=x&".repeat(9_000));
+        assert_eq!(inspect("/a", &long).verdict, Verdict::Pass);
+        let padded = format!("a={}&a=the+pur&a=ple+one", "x".repeat(9_000));
+        assert_eq!(inspect("/a", &padded).verdict, Verdict::Block);
+        let path = "/a".repeat(3_000) + "/the-purple-one";
+        assert_eq!(inspect(&path, "").verdict, Verdict::Block);
     }
 }

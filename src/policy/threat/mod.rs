@@ -32,6 +32,7 @@ pub mod properties;
 mod rules;
 mod sanitize;
 mod selftest;
+mod sniff;
 mod spans;
 mod work;
 

@@ -45,6 +45,7 @@ predicates! {
     OperatorKey = "json.operator_key",
     PrototypeKey = "json.prototype_key",
     XmlDoctype = "xml.doctype",
+    SerializedObject = "object.serialized",
     GraphqlBatch = "graphql.batch",
     GraphqlAliases = "graphql.aliases",
     GraphqlDepth = "graphql.depth",
@@ -53,12 +54,27 @@ predicates! {
     BoundLeaves = "bound.leaves",
     BoundWork = "bound.work",
     BoundParts = "bound.parts",
+    BoundPairs = "bound.pairs",
+    BoundNesting = "bound.json_nesting",
+    BoundGraphql = "bound.graphql",
     BoundDepth = "bound.json_depth",
     BoundKeys = "bound.json_keys",
     DuplicateKey = "bound.json_duplicate_key",
 }
 
 impl Predicate {
+    /// Whether it says only that there is too much of something.
+    pub(super) fn is_of_size(self) -> bool {
+        matches!(
+            self,
+            Self::BoundLeaves
+                | Self::BoundWork
+                | Self::BoundParts
+                | Self::BoundPairs
+                | Self::BoundKeys
+        )
+    }
+
     /// Every predicate.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         Finding::ALL

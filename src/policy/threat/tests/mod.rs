@@ -1,13 +1,13 @@
 use super::*;
 
 /// One rule, its varying part first.
-fn rule(lines: &str) -> String {
+pub(super) fn rule(lines: &str) -> String {
     format!(
         "- id: a-rule\n  name: a rule\n  tags: [test]\n  type: TEST\n  severity: high\n  confidence: 0.95\n{lines}\n"
     )
 }
 
-fn compile(text: &str) -> Result<Engine, Vec<Diagnostic>> {
+pub(super) fn engine(text: &str) -> Result<Engine, Vec<Diagnostic>> {
     let file = RuleFile {
         name: "x.yaml".into(),
         text: text.to_owned(),
@@ -16,7 +16,7 @@ fn compile(text: &str) -> Result<Engine, Vec<Diagnostic>> {
 }
 
 fn refused(text: &str) -> String {
-    let errors = compile(text).unwrap_err();
+    let errors = engine(text).unwrap_err();
     errors
         .iter()
         .map(ToString::to_string)
@@ -94,11 +94,11 @@ fn an_id_is_given_once_and_a_disabled_one_must_exist() {
 #[test]
 fn a_shadowed_rule_is_seen_and_does_not_count() {
     let body = "  match: {contains: [purple]}\n  mitigations: [block_request]";
-    let enforced = inspect(&compile(&rule(body)).unwrap(), "a=purple+words");
+    let enforced = inspect(&engine(&rule(body)).unwrap(), "a=purple+words");
     assert_eq!(enforced.verdict, Verdict::Block);
     assert!(enforced.mitigations.has(Mitigation::BlockRequest));
     let shadow = inspect(
-        &compile(&rule(&format!("{body}\n  mode: shadow"))).unwrap(),
+        &engine(&rule(&format!("{body}\n  mode: shadow"))).unwrap(),
         "a=purple+words",
     );
     assert_eq!(shadow.verdict, Verdict::Pass);
@@ -116,7 +116,7 @@ fn confidences_of_one_value_are_combined_and_of_two_are_not() {
         .replace("a-rule", id)
         .replace("0.95", "0.7")
     };
-    let engine = compile(&format!(
+    let engine = engine(&format!(
         "{}{}",
         one("first", "purple"),
         one("second", "orange")
@@ -131,7 +131,7 @@ fn confidences_of_one_value_are_combined_and_of_two_are_not() {
 
 #[test]
 fn repeated_names_are_looked_at_joined() {
-    let engine = compile(&rule(
+    let engine = engine(&rule(
         "  match: {contains: [purple]}\n  mitigations: [block_request]",
     ))
     .unwrap();
@@ -160,7 +160,7 @@ fn body_of(engine: &Engine, content_type: &str, body: &[u8]) -> Inspection {
 #[test]
 fn a_binary_body_is_not_read_as_text() {
     let body = "  match: {contains: [purple]}\n  mitigations: [block_request]";
-    let engine = compile(&rule(body)).unwrap();
+    let engine = engine(&rule(body)).unwrap();
     let verdict = |kind: &str, body: &[u8]| body_of(&engine, kind, body).verdict;
     let binary = b"\x89\x01purple\0\xff";
     for kind in ["application/octet-stream", "image/png", ""] {
@@ -179,10 +179,10 @@ fn a_binary_body_is_not_read_as_text() {
 
 #[test]
 fn a_header_remembered_as_clean_is_looked_at_by_other_rules() {
-    let clean = compile(&rule(
+    let clean = engine(&rule(
         "  match: {contains: [orange]}\n  mitigations: [block_request]",
     ));
-    let other = compile(&rule(
+    let other = engine(&rule(
         "  match: {contains: [purple]}\n  mitigations: [block_request]",
     ));
     let (clean, other) = (clean.unwrap(), other.unwrap());
@@ -213,7 +213,7 @@ fn indicators_of_shadowed_rules_are_few_and_hide_no_others() {
     let purple = "  match: {contains: [purple]}\n  mode: shadow";
     let orange = "  match: {contains: [orange]}\n  mitigations: [block_request]";
     let rules = rule(purple) + &rule(orange).replace("a-rule", "b-rule");
-    let engine = compile(&rules).unwrap();
+    let engine = engine(&rules).unwrap();
     let query: String = (0..20).map(|n| format!("a{n}=purple+words&")).collect();
     let seen = inspect(&engine, &format!("{query}z=orange+words"));
     assert_eq!(seen.verdict, Verdict::Block);
@@ -223,7 +223,7 @@ fn indicators_of_shadowed_rules_are_few_and_hide_no_others() {
 
 #[test]
 fn a_repeated_query_string_is_judged_the_same_each_time() {
-    let engine = compile(&rule("  match: {contains: [purple]}")).unwrap();
+    let engine = engine(&rule("  match: {contains: [purple]}")).unwrap();
     for _ in 0..4 {
         assert!(
             inspect(&engine, "colour=green-and-blue")
@@ -244,8 +244,8 @@ fn a_repeated_query_string_is_judged_the_same_each_time() {
 
 #[test]
 fn a_query_string_clean_for_one_set_of_rules_is_looked_at_by_another() {
-    let calm = compile(&rule("  match: {contains: [orange]}")).unwrap();
-    let strict = compile(&rule("  match: {contains: [purple]}")).unwrap();
+    let calm = engine(&rule("  match: {contains: [orange]}")).unwrap();
+    let strict = engine(&rule("  match: {contains: [purple]}")).unwrap();
     for _ in 0..4 {
         assert!(
             inspect(&calm, "colour=purple-and-blue")
@@ -276,7 +276,7 @@ proptest::proptest! {
 
 #[test]
 fn what_follows_an_unclosed_quote_is_still_seen() {
-    let engine = compile(&rule(
+    let engine = engine(&rule(
         "  match: {contains: [\"purple, one\"]}\n  mitigations: [block_request]",
     ))
     .unwrap();
