@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::at::At;
+use super::unescape::unescaped;
 
 /// Nesting beyond this is an error.
 pub(super) const DEPTH_MAX: usize = 64;
@@ -37,6 +38,26 @@ pub(super) enum JsonError {
     Keys,
     #[error("a key stands twice in one object")]
     DuplicateKey,
+    #[error("ends before its end")]
+    Cut,
+}
+
+/// What a walk allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Keys of the document.
+    pub(super) keys_max: usize,
+    /// Whether it is the beginning of a longer one, so that it may end anywhere.
+    pub(super) is_prefix: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            keys_max: KEYS_MAX,
+            is_prefix: false,
+        }
+    }
 }
 
 /// Walks a whole document.
@@ -45,20 +66,28 @@ pub(super) fn walk(
     at: &At<'_>,
     visit: &mut dyn FnMut(Leaf<'_>, &At<'_>),
 ) -> Result<(), JsonError> {
+    walk_within(text, at, Limits::default(), visit)
+}
+
+/// Walks a document, or the beginning of one: a string that is cut there is visited as far as it goes.
+pub(super) fn walk_within(
+    text: &[u8],
+    at: &At<'_>,
+    limits: Limits,
+    visit: &mut dyn FnMut(Leaf<'_>, &At<'_>),
+) -> Result<(), JsonError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut walker = Walker {
         text,
         position: 0,
         keys: 0,
+        limits,
         visit,
     };
-    walker.blank();
-    walker.value(at, 0)?;
-    walker.blank();
-    if walker.position == text.len() {
-        Ok(())
-    } else {
-        Err(JsonError::Malformed)
+    match walker.document(at) {
+        Err(JsonError::Cut) if limits.is_prefix => Ok(()),
+        Err(JsonError::Cut) => Err(JsonError::Malformed),
+        walked => walked,
     }
 }
 
@@ -66,10 +95,31 @@ struct Walker<'t, 'v> {
     text: &'t [u8],
     position: usize,
     keys: usize,
+    limits: Limits,
     visit: &'v mut dyn FnMut(Leaf<'_>, &At<'_>),
 }
 
 impl<'t> Walker<'t, '_> {
+    fn document(&mut self, at: &At<'_>) -> Result<(), JsonError> {
+        self.blank();
+        self.value(at, 0)?;
+        self.blank();
+        if self.position == self.text.len() {
+            Ok(())
+        } else {
+            Err(JsonError::Malformed)
+        }
+    }
+
+    /// What is wrong where something else is expected.
+    fn fault(&self) -> JsonError {
+        if self.position >= self.text.len() {
+            JsonError::Cut
+        } else {
+            JsonError::Malformed
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.position).copied()
     }
@@ -85,7 +135,7 @@ impl<'t> Walker<'t, '_> {
             self.position += 1;
             return Ok(());
         }
-        Err(JsonError::Malformed)
+        Err(self.fault())
     }
 
     fn value(&mut self, at: &At<'_>, depth: usize) -> Result<(), JsonError> {
@@ -95,7 +145,14 @@ impl<'t> Walker<'t, '_> {
             Some(b'{') => self.object(at, depth),
             Some(b'[') => self.array(at, depth),
             Some(b'"') => {
-                let text = self.string()?;
+                let text = match self.string() {
+                    Err(JsonError::Cut) if self.limits.is_prefix => {
+                        let begun = self.begun_string();
+                        (self.visit)(Leaf::Text(&begun), at);
+                        return Err(JsonError::Cut);
+                    }
+                    read => read?,
+                };
                 (self.visit)(Leaf::Text(&text), at);
                 Ok(())
             }
@@ -117,7 +174,7 @@ impl<'t> Walker<'t, '_> {
         loop {
             let key = self.string()?;
             self.keys += 1;
-            if self.keys > KEYS_MAX {
+            if self.keys > self.limits.keys_max {
                 return Err(JsonError::Keys);
             }
             if !seen.add(key.clone()) {
@@ -160,19 +217,19 @@ impl<'t> Walker<'t, '_> {
     fn string(&mut self) -> Result<Cow<'t, [u8]>, JsonError> {
         self.expect(b'"')?;
         let rest = self.text.get(self.position..).unwrap_or_default();
-        let stop = memchr::memchr2(b'"', b'\\', rest).ok_or(JsonError::Malformed)?;
-        let plain = rest.get(..stop).unwrap_or_default();
+        let stop = memchr::memchr2(b'"', b'\\', rest);
+        let plain = rest.get(..stop.unwrap_or(rest.len())).unwrap_or_default();
         // Without an early end the loop is a few instructions for sixteen bytes.
         if plain.iter().fold(false, |low, b| low | (*b < 0x20)) {
             return Err(JsonError::Malformed);
         }
-        let text = match rest.get(stop) {
-            Some(b'"') => {
+        let text = match stop.map(|stop| (stop, rest.get(stop))) {
+            Some((stop, Some(b'"'))) => {
                 self.position += stop + 1;
                 Cow::Borrowed(plain)
             }
-            Some(b'\\') => Cow::Owned(self.escaped(rest, stop)?),
-            _ => return Err(JsonError::Malformed),
+            Some((stop, Some(b'\\'))) => Cow::Owned(self.escaped(rest, stop)?),
+            _ => return Err(JsonError::Cut),
         };
         if text.is_ascii() || std::str::from_utf8(&text).is_ok() {
             Ok(text)
@@ -183,36 +240,32 @@ impl<'t> Walker<'t, '_> {
 
     /// A string with escapes, of which `plain` bytes were read.
     fn escaped(&mut self, rest: &[u8], plain: usize) -> Result<Vec<u8>, JsonError> {
-        let mut out = rest.get(..plain).unwrap_or_default().to_vec();
-        let mut at = plain;
-        loop {
-            match rest.get(at).copied() {
-                Some(b'"') => {
-                    self.position += at + 1;
-                    return Ok(out);
-                }
-                Some(b'\\') => {
-                    let (char, width) = escape(rest.get(at + 1..).unwrap_or_default())?;
-                    out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-                    at += width + 1;
-                }
-                Some(byte) if byte >= 0x20 => {
-                    out.push(byte);
-                    at += 1;
-                }
-                _ => return Err(JsonError::Malformed),
-            }
+        let (out, end) = unescaped(rest, plain);
+        self.position += end?;
+        Ok(out)
+    }
+
+    /// The string whose end is missing, as far as it goes; its opening quote is read.
+    fn begun_string(&self) -> Vec<u8> {
+        let rest = self.text.get(self.position..).unwrap_or_default();
+        let (mut out, _) = unescaped(rest, 0);
+        // The cut may go through a character.
+        if let Err(error) = std::str::from_utf8(&out)
+            && error.error_len().is_none()
+        {
+            out.truncate(error.valid_up_to());
         }
+        out
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
-        if self
-            .text
-            .get(self.position..)
-            .is_some_and(|rest| rest.starts_with(word))
-        {
+        let rest = self.text.get(self.position..).unwrap_or_default();
+        if rest.starts_with(word) {
             self.position += word.len();
             return Ok(());
+        }
+        if word.starts_with(rest) {
+            return Err(JsonError::Cut);
         }
         Err(JsonError::Malformed)
     }
@@ -249,7 +302,7 @@ impl<'t> Walker<'t, '_> {
         if self.position > from {
             Ok(())
         } else {
-            Err(JsonError::Malformed)
+            Err(self.fault())
         }
     }
 }
@@ -277,39 +330,6 @@ impl<'t> Seen<'t> {
             None => self.many.insert(key),
         }
     }
-}
-
-/// The character after a backslash and the width of its escape.
-fn escape(rest: &[u8]) -> Result<(char, usize), JsonError> {
-    let char = match rest.first() {
-        Some(b'"') => '"',
-        Some(b'\\') => '\\',
-        Some(b'/') => '/',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => return unicode(rest),
-        _ => return Err(JsonError::Malformed),
-    };
-    Ok((char, 1))
-}
-
-fn unicode(rest: &[u8]) -> Result<(char, usize), JsonError> {
-    let unit = |from: usize| {
-        let digits = rest
-            .get(from..from + 4)
-            .filter(|d| d.iter().all(u8::is_ascii_hexdigit))?;
-        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-    };
-    let first = unit(1).ok_or(JsonError::Malformed)?;
-    let second = unit(7).filter(|_| rest.get(5..7) == Some(b"\\u"));
-    if let (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) = (first, second) {
-        let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        return Ok((char::from_u32(code).unwrap_or('\u{fffd}'), 11));
-    }
-    Ok((char::from_u32(first).unwrap_or('\u{fffd}'), 5))
 }
 
 #[cfg(test)]
@@ -359,6 +379,41 @@ mod tests {
             Err(JsonError::DuplicateKey)
         );
         assert_eq!(leaves(&"[".repeat(65)), Err(JsonError::Depth));
+    }
+
+    /// The strings of a document's beginning.
+    fn begun(text: &[u8]) -> Result<Vec<String>, JsonError> {
+        let mut out = Vec::new();
+        let limits = Limits {
+            keys_max: usize::MAX,
+            is_prefix: true,
+        };
+        walk_within(text, &At::root("$"), limits, &mut |leaf, _| {
+            if let Leaf::Text(text) = leaf {
+                out.push(String::from_utf8_lossy(text).into_owned());
+            }
+        })?;
+        Ok(out)
+    }
+
+    #[test]
+    fn a_document_may_be_cut_anywhere_where_it_is_only_a_beginning() {
+        let text = r#" {"a": [1, {"b": "xä\u0041\n\ud83d\ude00"}, null], "c": "", "d": -1.5e+3, "e": true} "#;
+        let all = begun(text.as_bytes()).unwrap();
+        for cut in 0..text.len() {
+            let seen = begun(&text.as_bytes()[..cut]).unwrap();
+            assert!(seen.len() <= all.len(), "{cut}: {seen:?}");
+        }
+        assert_eq!(begun(br#"{"a": "one\u00"#).unwrap(), ["one"]);
+        assert_eq!(begun(b"{\"a\": \"two\xc3").unwrap(), ["two"]);
+        for wrong in ["{a", "[1 2", "[1,]", "[\"\\x", "[\"\u{1}", "tru]", "{} x"] {
+            assert_eq!(
+                begun(wrong.as_bytes()),
+                Err(JsonError::Malformed),
+                "{wrong}"
+            );
+        }
+        assert_eq!(begun(br#"{"a":1,"a":2"#), Err(JsonError::DuplicateKey));
     }
 
     proptest! {

@@ -34,6 +34,7 @@ mod sanitize;
 mod selftest;
 mod sniff;
 mod spans;
+mod unescape;
 mod work;
 
 use std::sync::Arc;
