@@ -13,8 +13,8 @@ use super::judge::SHOWN_WEIGHT;
 use super::predicate::{Found, Predicate};
 use super::rules::{Hit, RuleSet, Run, Timer};
 use super::{
-    BoundHit, FieldPath, INDICATORS_MAX, Inspect, Inspection, Kind, Origin, QueryFacts, Unreadable,
-    Verdict, body, fields, json,
+    FieldPath, INDICATORS_MAX, Inspect, Inspection, Kind, Origin, QueryFacts, Verdict, body,
+    fields, json, xml,
 };
 use crate::policy::cypher::memo::Memo;
 use crate::policy::cypher::{self, Findings};
@@ -42,8 +42,8 @@ const STATEMENT_BYTE_STEPS: usize = 20;
 /// Base64 inside base64 is followed this deep.
 const BASE64_LAYERS_MAX: usize = 3;
 
-/// JSON inside a string inside JSON is followed this deep.
-const NESTED_JSON_MAX: u8 = 3;
+/// JSON inside a string inside JSON is followed this deep; deeper is a finding.
+pub(super) const NESTED_JSON_MAX: u8 = 5;
 
 thread_local! {
     /// Paths, query strings and headers nothing was found in, by rules and part.
@@ -83,7 +83,7 @@ pub(super) fn rule_matches(rules: &RuleSet, index: usize, text: &[u8]) -> bool {
     match rule.contexts.first() {
         Context::Cypher => inspector.statement(text, &at),
         Context::Graphql => inspector.graphql_document(text, &at),
-        Context::Xml => body::xml(&mut inspector, text, &at),
+        Context::Xml => xml::xml(&mut inspector, text, &at),
         Context::Path => inspector.path(text, &at),
         Context::Key => inspector.key(text, &at),
         Context::HeaderName => inspector.header_name(text, &at),
@@ -97,6 +97,10 @@ pub(super) struct Inspector<'e> {
     pub(super) rules: &'e RuleSet,
     query_text: Option<&'e FieldPath>,
     pub(super) refuses_undecodable: bool,
+    /// What is looked at is a body, of which there may be too much.
+    pub(super) forwards_oversize: bool,
+    /// It is only the beginning of one.
+    pub(super) is_prefix: bool,
     pub(super) graphql: bool,
     pub(super) kind: Kind,
     pub(super) out: Inspection,
@@ -134,6 +138,8 @@ impl<'e> Inspector<'e> {
             rules,
             query_text,
             refuses_undecodable: false,
+            forwards_oversize: false,
+            is_prefix: false,
             graphql: false,
             kind,
             out: Inspection::default(),
@@ -191,7 +197,7 @@ impl<'e> Inspector<'e> {
         if spaced && seen & bytes::BRACKET != 0 && cypher::is_statement(text, false) {
             return self.statement(text, at);
         }
-        if self.nested < NESTED_JSON_MAX && self.nested_json(text, at) {
+        if self.nested_json(text, at) {
             return;
         }
         self.leaf(text, seen, context, at);
@@ -373,6 +379,9 @@ impl<'e> Inspector<'e> {
         if self.is_over(STATEMENT_STEPS + steps, at) {
             return;
         }
+        if text.len() > cypher::TEXT_BYTES_MAX {
+            self.bound(Predicate::BoundGraphql, at);
+        }
         let mut found = Found::default();
         detect::graphql(text, &mut found);
         self.match_rules(text, Context::Graphql, &found, at);
@@ -394,7 +403,11 @@ impl<'e> Inspector<'e> {
         }
         self.run.work.spend(NESTED_JSON_STEPS * trimmed.len());
         // Walked twice: first to know that it is JSON, so that text in braces is still seen as text.
-        if json::walk(trimmed, at, &mut |_, _| ()).is_err() {
+        if json::walk(trimmed, at, &mut |_, _| ()) == Err(json::JsonError::Malformed) {
+            return false;
+        }
+        if self.nested >= NESTED_JSON_MAX {
+            self.bound(Predicate::BoundNesting, at);
             return false;
         }
         self.nested += 1;
@@ -418,26 +431,6 @@ impl<'e> Inspector<'e> {
         self.rules.by_findings(text, context, &found, &mut hits);
         self.conclude(text, &mut hits, at);
         self.hits = hits;
-    }
-
-    /// A bound that was hit: it is listed, and is a finding.
-    pub(super) fn bound(&mut self, predicate: Predicate, at: &At<'_>) {
-        if self.out.bounds.len() < INDICATORS_MAX
-            && !self.out.bounds.iter().any(|b| b.bound == predicate.name())
-        {
-            self.out.bounds.push(BoundHit {
-                bound: predicate.name(),
-                field: at.to_string(),
-            });
-            self.found_at(predicate, b"", Context::Text, at);
-        }
-    }
-
-    /// The body cannot be read. It is refused where the route says so.
-    pub(super) fn unreadable(&mut self, status: u16, code: &'static str) {
-        if self.refuses_undecodable && self.out.refused_as.is_none() {
-            self.out.refused_as = Some(Unreadable { status, code });
-        }
     }
 
     /// Whether nothing more can be said: the request is to be refused, and its indicators are full.

@@ -12,6 +12,7 @@
 
 mod at;
 mod body;
+mod bounds;
 mod bytes;
 mod clean;
 mod conclude;
@@ -25,7 +26,9 @@ mod inspect;
 mod json;
 mod judge;
 mod kinds;
+mod media;
 mod multipart;
+mod parts;
 mod predicate;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -36,6 +39,7 @@ mod sniff;
 mod spans;
 mod unescape;
 mod work;
+mod xml;
 
 use std::sync::Arc;
 
@@ -188,6 +192,11 @@ pub struct Hints<'a> {
     pub query_text: Option<&'a FieldPath>,
     /// Whether a body that cannot be read is refused, rather than looked at as text.
     pub on_undecodable_refuse: bool,
+    /// Whether a body too large to be looked at is let through, so that bounds on how much there is in one are not
+    /// findings, and say only that not all was looked at.
+    pub on_oversize_forward: bool,
+    /// Whether the body is only the beginning of one, which ends anywhere.
+    pub body_is_prefix: bool,
     /// Whose request it is, for exclusions.
     pub origin: Origin<'a>,
     /// Nanoseconds by some clock, where the time of each rule is wanted.
@@ -245,6 +254,8 @@ pub struct Inspection {
     pub bounds: Vec<BoundHit>,
     /// Rules whose patterns were tried, and the nanoseconds that took; empty without a clock.
     pub timings: Vec<(Arc<str>, u64)>,
+    /// Some of the body was not looked at, or not as what it is, and the route lets that pass.
+    pub uninspected: bool,
     /// Set when the body cannot be read and the route refuses such bodies.
     pub refused_as: Option<Unreadable>,
     /// The personal data in path, query string and body, where it was looked for. It says nothing against anybody.
@@ -303,7 +314,8 @@ pub struct BoundHit {
 pub struct Unreadable {
     /// 400, 413 or 415.
     pub status: u16,
-    /// A stable code: `body-malformed`, `body-too-large`, `content-encoding`, `charset`.
+    /// A stable code: `body-malformed`, `body-too-large`, `content-encoding`,
+    /// `content-type`, `charset`.
     pub code: &'static str,
 }
 

@@ -19,7 +19,8 @@ use super::at::At;
 use super::context::Context;
 use super::decode::undo;
 use super::exclude::Exclusions;
-use super::inspect::Inspector;
+use super::inflate::{self, Extent};
+use super::inspect::{Inspector, NESTED_JSON_MAX};
 use super::rules::RuleSet;
 use super::spans::{self, encoded};
 use super::{
@@ -29,8 +30,6 @@ use crate::policy::cypher;
 
 /// Times a request is rewritten; each takes the values found last.
 const ROUNDS_MAX: usize = 3;
-/// Strings inside strings are followed as deep as they are inspected.
-const NESTED_MAX: u8 = 3;
 
 /// A request's parts in their cleaned form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,9 +128,8 @@ fn targets(found: &Inspection) -> BTreeMap<String, Vec<Arc<str>>> {
 }
 
 fn plain_body(request: &Inspect<'_>) -> Option<Vec<u8>> {
-    let encodings = request.headers.get(http::header::CONTENT_ENCODING);
-    let encodings = encodings.map_or(Some(""), |value| value.to_str().ok())?;
-    let inflated = super::inflate::inflate(request.body, encodings).ok()?;
+    let encodings = inflate::encodings(request.headers);
+    let inflated = inflate::inflate(request.body, &encodings, Extent::Whole).ok()?;
     Some(inflated.unwrap_or_else(|| request.body.to_vec()))
 }
 
@@ -201,7 +199,7 @@ impl Cleaner<'_> {
             if !self.is_target(&field) {
                 return;
             }
-            let inner = (nested < NESTED_MAX && !self.targets.contains_key(&field))
+            let inner = (nested < NESTED_JSON_MAX && !self.targets.contains_key(&field))
                 .then(|| self.json(value.trim_ascii(), at, nested + 1, out));
             match inner {
                 Some(Some(document)) => replaced.push((index, document)),

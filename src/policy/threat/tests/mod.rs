@@ -1,3 +1,5 @@
+mod bodies;
+
 use super::*;
 
 /// One rule, its varying part first.
