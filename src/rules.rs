@@ -55,6 +55,7 @@ pub(crate) struct InspectedRoute {
     kind: threat::Kind,
     query_text: Option<threat::FieldPath>,
     refuses_undecodable: bool,
+    refuses_oversize: bool,
     looks_for_pii: bool,
 }
 
@@ -74,6 +75,7 @@ impl InspectedRoute {
                 .as_ref()
                 .and_then(|path| threat::FieldPath::parse(&path.to_string())),
             refuses_undecodable: route.inspection.on_undecodable == config::Otherwise::Refuse,
+            refuses_oversize: route.inspection.on_oversize == config::Otherwise::Refuse,
             looks_for_pii: route.inspection.pii != config::Pii::Off,
         }
     }
@@ -84,6 +86,7 @@ impl InspectedRoute {
             kind: self.kind,
             query_text: self.query_text.as_ref(),
             on_undecodable_refuse: self.refuses_undecodable,
+            on_oversize_forward: !self.refuses_oversize,
             pii: self.looks_for_pii,
             ..threat::Hints::default()
         }

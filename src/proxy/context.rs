@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::answer::AnswerText;
 use super::body::HeldBody;
+use super::decide::Extent;
 use super::downstream::Downstream;
 use super::sanitize::Rewritten;
 use crate::app::Snapshot;
@@ -164,6 +165,16 @@ impl RequestContext {
             response_bytes: 0,
             closed: false,
         }
+    }
+
+    /// Notes how much of the body, which was judged and is forwarded, was looked at.
+    pub(super) fn note_coverage(&mut self, extent: Extent) {
+        let uninspected = self.inspection.as_ref().is_some_and(|i| i.uninspected);
+        self.coverage = if uninspected || extent == Extent::Prefix {
+            Coverage::Uninspected
+        } else {
+            Coverage::Complete
+        };
     }
 
     /// The matched route.

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, HeaderName};
 use pingora::proxy::Session;
 
 use super::body::{self, Ahead};
-use super::context::{Coverage, Permit, RequestContext};
+use super::context::{Permit, RequestContext};
 use super::mitigate;
 use super::record;
 use super::sanitize;
@@ -288,9 +288,7 @@ async fn inspect(
     }
     if session.is_upgrade_req() || session.is_body_empty() {
         ctx.body.release();
-        judge(app, session, ctx, &[])?;
-        ctx.coverage = Coverage::Complete;
-        return Ok(());
+        return judge_whole(app, session, ctx, &[]);
     }
     let inspection = ctx.route().ok_or(Refusal::Internal)?.inspection;
     let inspected_max = inspection.body_bytes_max as u64;
@@ -308,13 +306,11 @@ async fn inspect(
         let read = read.map_err(|refusal| super::respond::blame_wire(ctx, refusal))?;
         if let Ahead::Whole(whole) = read {
             ctx.body.release();
-            judge(app, session, ctx, &whole)?;
-            ctx.coverage = Coverage::Complete;
-            return Ok(());
+            return judge_whole(app, session, ctx, &whole);
         }
     }
     // The rest is held back in `request_body_filter`.
-    judge(app, session, ctx, &[])
+    judge(app, session, ctx, &[], Extent::Whole)
 }
 
 /// A request that declares an empty body, and is held to it.
@@ -327,9 +323,7 @@ async fn no_body(
     match body::read_ahead(session, Some(0), within, &app.held_bytes).await {
         Ok(Ahead::Whole(body)) if body.is_empty() => {
             ctx.body.release();
-            judge(app, session, ctx, &[])?;
-            ctx.coverage = Coverage::Complete;
-            Ok(())
+            judge_whole(app, session, ctx, &[])
         }
         Err(Refusal::RequestTimeout) => Err(Refusal::RequestTimeout),
         _ => Err(Refusal::Protocol(Violation::ContentLengthSyntax)),
@@ -341,12 +335,34 @@ fn declared_length(session: &Session) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
+/// How much of a body is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// Its beginning; the rest is forwarded without being looked at.
+    Prefix,
+}
+
+/// Judges a request whose body is here whole.
+fn judge_whole(
+    app: &App,
+    session: &Session,
+    ctx: &mut RequestContext,
+    body: &[u8],
+) -> Result<(), Refusal> {
+    judge(app, session, ctx, body, Extent::Whole)?;
+    ctx.note_coverage(Extent::Whole);
+    Ok(())
+}
+
 /// Runs the threat engine over the request and acts on its verdict.
 pub(super) fn judge(
     app: &App,
     session: &Session,
     ctx: &mut RequestContext,
     body: &[u8],
+    extent: Extent,
 ) -> Result<(), Refusal> {
     name_graph_in_body(ctx, body)?;
     let request = session.req_header();
@@ -355,6 +371,7 @@ pub(super) fn judge(
     let hints = threat::Hints {
         origin: weigh::origin(ctx),
         clock: weigh::clock(ctx),
+        body_is_prefix: extent == Extent::Prefix,
         ..inspected.ok_or(Refusal::Internal)?.hints()
     };
     let began = Now::read();

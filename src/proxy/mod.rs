@@ -46,8 +46,8 @@ use crate::now::Now;
 use crate::policy::hygiene;
 use crate::policy::refusal::Refusal;
 use crate::telemetry::trace::TraceContext;
-use context::Coverage;
 use context::RequestContext;
+use decide::Extent;
 use downstream::Downstream;
 
 /// The gateway as Pingora runs it.
@@ -304,12 +304,9 @@ impl Gateway {
             return Ok(());
         }
         let whole = ctx.body.release();
-        decide::judge(&self.app, session, ctx, &whole)?;
-        ctx.coverage = if over {
-            Coverage::Uninspected
-        } else {
-            Coverage::Complete
-        };
+        let extent = if over { Extent::Prefix } else { Extent::Whole };
+        decide::judge(&self.app, session, ctx, &whole, extent)?;
+        ctx.note_coverage(extent);
         let whole = match ctx.rewritten_body() {
             // What follows the inspected part would not be clean.
             Some(_) if over => return Err(Refusal::Threat),

@@ -1,6 +1,10 @@
 //! A blocked request sends zero body bytes upstream, however it is framed, split or padded.
 
+use std::io::Write;
+
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
@@ -205,6 +209,123 @@ async fn a_body_that_cannot_be_decoded_is_refused() {
     assert!([400, 415].contains(&answer.status), "{answer:?}");
     answer.problem();
     assert_eq!(upstream.body_bytes(), 0);
+    gateway.finish().await;
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("bytes are taken");
+    encoder.finish().expect("gzip")
+}
+
+#[tokio::test]
+async fn a_second_field_of_encodings_hides_nothing() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    for first in ["identity", ""] {
+        let body = gzip(&attack(0));
+        let framing = format!(
+            "Content-Encoding: {first}\r\nContent-Encoding: gzip\r\nContent-Length: {}",
+            body.len()
+        );
+        let mut wire = gateway.wire().await;
+        wire.send(head(&gateway, &framing)).await;
+        wire.send(&body).await;
+        assert_blocked(&upstream, &wire.answer_to("POST").await, first);
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn two_types_of_one_body_are_refused() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let framing = "Content-Type: text/plain\r\nContent-Length: 2";
+    let mut wire = gateway.wire().await;
+    wire.send(head(&gateway, framing)).await;
+    wire.send(b"{}").await;
+    let answer = wire.answer_to("POST").await;
+    assert!([400, 415].contains(&answer.status), "{answer:?}");
+    assert_eq!(upstream.body_bytes(), 0);
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_decoded_is_forwarded_only_with_its_mark() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream)
+        .with("inspection.on_undecodable", "forward_uninspected")
+        .start()
+        .await;
+    for (name, value, body) in [
+        ("content-encoding", "foo", "words"),
+        ("content-encoding", "gzip", "words"),
+        ("content-type", "application/json", "{\"a\":"),
+        ("content-type", "text/plain; charset=utf-16", "words"),
+    ] {
+        let request = gateway.request(Method::POST, PATH).header(name, value);
+        let answer = gateway.send(request.body(body)).await;
+        assert_eq!(answer.status, 200, "{value}: {answer:?}");
+        let audit = gateway.audit_of(&answer).await;
+        assert_eq!(audit["inspection"], "uninspected", "{value}");
+    }
+    let request = gateway.request(Method::POST, PATH);
+    let attacked = request
+        .header("content-encoding", "foo")
+        .body("' UNION SELECT password FROM users --");
+    let answer = gateway.send(attacked).await;
+    assert_eq!(answer.refused(403), "threat-blocked");
+    let metrics = gateway.metrics().await;
+    assert!(metrics.contains("\nrg_uninspected_total 4\n"), "{metrics}");
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_large_body_is_judged_as_one() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::before(&upstream).await;
+    let rows = |first: &str| {
+        let rows = (0..20_000).map(|n: u32| json!({"name": format!("n{n}"), "v": n}));
+        let rows: Vec<Value> = std::iter::once(json!({ "name": first }))
+            .chain(rows)
+            .collect();
+        serde_json::to_vec(&rows).expect("JSON")
+    };
+    // Noise, so that what is compressed is large, too.
+    let mut state = 1_u64;
+    let noise = std::iter::from_fn(|| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        Some(format!("{:x}", state >> 20))
+    });
+    let noise: Vec<String> = noise.take(30_000).collect();
+    let noise = serde_json::to_vec(&noise).expect("JSON");
+    let attack = "x' UNION SELECT password FROM users; DROP TABLE users--";
+    for (encoding, body, passes) in [
+        ("identity", rows("Ada"), true),
+        ("gzip", gzip(&noise), true),
+        ("identity", rows(attack), false),
+        (
+            "gzip",
+            gzip(&[b"[\"", attack.as_bytes(), b"\",", &noise[1..]].concat()),
+            false,
+        ),
+    ] {
+        assert!(body.len() > 65_536, "{encoding}: {}", body.len());
+        let request = gateway.request(Method::POST, "/v1/graphs/g1/upload");
+        let request = request
+            .header("content-type", "application/json")
+            .header("content-encoding", encoding);
+        let answer = gateway.send(request.body(body)).await;
+        if passes {
+            assert_eq!(answer.status, 200, "{encoding}: {answer:?}");
+            let audit = gateway.audit_of(&answer).await;
+            assert_eq!(audit["inspection"], "uninspected", "{encoding}");
+        } else {
+            assert_eq!(answer.refused(403), "threat-blocked", "{encoding}");
+        }
+    }
     gateway.finish().await;
 }
 

@@ -227,9 +227,9 @@ pub(in crate::config) struct InspectionShape {
     /// Held back and inspected before one byte goes upstream.
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub(in crate::config) body_bytes_max: Placed<u64>,
-    /// What happens to a larger body.
+    /// What happens to a larger body. Where it passes, its beginning is inspected, and too much of anything in a body only marks it.
     pub(in crate::config) on_oversize: Placed<Otherwise>,
-    /// What happens to a body whose encoding cannot be undone.
+    /// What happens to a body that cannot be read: its encoding, charset, type or form. Where it passes, it is inspected as text.
     pub(in crate::config) on_undecodable: Placed<Otherwise>,
     /// Which text is looked at for personal data; events say which kinds there were, never the data.
     pub(in crate::config) pii: Placed<Pii>,
@@ -258,10 +258,10 @@ pub(in crate::config) struct InspectionOverride {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub(in crate::config) body_bytes_max: Option<Placed<u64>>,
-    /// What happens to a larger body.
+    /// What happens to a larger body. Where it passes, its beginning is inspected, and too much of anything in a body only marks it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) on_oversize: Option<Placed<Otherwise>>,
-    /// What happens to a body whose encoding cannot be undone.
+    /// What happens to a body that cannot be read: its encoding, charset, type or form. Where it passes, it is inspected as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) on_undecodable: Option<Placed<Otherwise>>,
     /// Which text is looked at for personal data.
