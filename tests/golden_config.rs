@@ -223,7 +223,17 @@ fn the_example_names_every_key() {
 fn name_keys(schema: &Json, look: &mut dyn FnMut(&str)) {
     for (key, property) in schema["properties"].as_object().into_iter().flatten() {
         look(key);
-        name_keys(property.get("items").unwrap_or(property), look);
+        name_keys(within(property).1, look);
+    }
+}
+
+/// What stands in a list, or under any name of a mapping, with how a key path says so; else the schema itself.
+fn within(schema: &Json) -> (&'static str, &Json) {
+    let of_any_key = schema.get("additionalProperties");
+    match (schema.get("items"), of_any_key.filter(|of| of.is_object())) {
+        (Some(items), _) => ("[]", items),
+        (None, Some(values)) => (".NAME", values),
+        (None, None) => ("", schema),
     }
 }
 
@@ -260,15 +270,10 @@ fn write_tables(section: &str, schema: &Json, out: &mut String) {
     };
     let mut inner = Vec::new();
     for (key, property) in schema["properties"].as_object().unwrap() {
-        let of_list = property.get("items").unwrap_or(property);
-        if of_list.get("properties").is_some() {
-            let list = if property.get("items").is_some() {
-                "[]"
-            } else {
-                ""
-            };
+        let (step, below) = within(property);
+        if below.get("properties").is_some() {
             let dot = if section.is_empty() { "" } else { "." };
-            inner.push((format!("{section}{dot}{key}{list}"), of_list));
+            inner.push((format!("{section}{dot}{key}{step}"), below));
         }
         let default = match property.get("default") {
             _ if required(key) => "required".to_owned(),
@@ -307,7 +312,8 @@ fn value_of(schema: &Json) -> String {
         _ => String::new(),
     };
     match schema["type"].as_str().unwrap() {
-        "object" => "mapping".to_owned(),
+        "object" if within(schema).0.is_empty() => "mapping".to_owned(),
+        "object" => "mapping of names".to_owned(),
         "array" => format!("list of {}", value_of(&schema["items"])),
         "boolean" => "`true`, `false`".to_owned(),
         "string" => "text".to_owned(),

@@ -46,8 +46,10 @@ fn tidy(schema: &mut Json) {
             }
         }
     }
-    if let Some(items) = object.get_mut("items") {
-        tidy(items);
+    for inner in ["items", "additionalProperties"] {
+        if let Some(inner) = object.get_mut(inner) {
+            tidy(inner);
+        }
     }
 }
 
@@ -77,6 +79,7 @@ fn unwrap_option(object: &mut Map<String, Json>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::shape::of_any_key;
 
     /// What `shape` enforces, and what only describes.
     const KEYWORDS: &[&str] = &[
@@ -97,6 +100,7 @@ mod tests {
         "minimum",
         "oneOf",
         "properties",
+        "propertyNames",
         "required",
         "title",
         "type",
@@ -114,6 +118,9 @@ mod tests {
         }
         if let Some(items) = schema.get("items") {
             visit(items, &format!("{path}[]"), look);
+        }
+        if let Some(values) = of_any_key(schema) {
+            visit(values, &format!("{path}.NAME"), look);
         }
     }
 
@@ -146,8 +153,9 @@ mod tests {
                 "{path} has no bound"
             );
             let mapping = schema["type"] == "object";
+            let names = schema["maxProperties"].is_number() && !schema["propertyNames"].is_null();
             assert!(
-                !mapping || schema["additionalProperties"] == false,
+                !mapping || schema["additionalProperties"] == false || names,
                 "{path} is open"
             );
         });

@@ -2,8 +2,8 @@
 //!
 //! The schema is the one statement of the shape: keys, types, choices, ranges, what is required.
 //! Every departure is reported with its place and struck from the tree, so that one run also
-//! reports what else is wrong. Only keywords our own schema uses are understood; how many keys a
-//! mapping must have (`minProperties`) is left to [`super::compile`], which says it better.
+//! reports what else is wrong. Only keywords our own schema uses are understood; how many of our
+//! keys a mapping must have (`minProperties`) is left to [`super::compile`], which says it better.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::placed::{entry_path, item_path};
 use super::tree::{Key, Node, Value};
 use crate::diagnostic::did_you_mean;
 
-/// Longer keys are compared with none of the known ones.
+/// Longer keys are compared with none of the known ones, and are no names.
 const KEY_BYTES_MAX: usize = 64;
 
 /// Reports and strikes whatever of `node` the schema does not allow.
@@ -43,13 +43,23 @@ fn check_entries(
     findings: &mut Findings,
 ) {
     let properties = schema.get("properties").and_then(Json::as_object);
+    let open = of_any_key(schema);
+    if open.is_some() && has_too_many(node, entries.len(), schema, path, findings) {
+        return;
+    }
     let mut seen: HashMap<&str, Spot> = HashMap::new();
     for (key, value) in entries {
         if findings.are_full() {
             return;
         }
-        let Some((name, schema)) = properties.and_then(|p| p.get_key_value(&key.text)) else {
+        let name = &key.text;
+        let known = properties.and_then(|p| p.get(name));
+        let Some(schema) = known.or_else(|| open.filter(|_| is_name(name))) else {
             value.struck.set(true);
+            if open.is_some() {
+                report_no_name(key, path, findings);
+                continue;
+            }
             if let Some(meant) = report_unknown(key, properties, path, findings) {
                 // Reported once: not also as missing.
                 seen.entry(meant).or_insert(key.spot);
@@ -74,6 +84,41 @@ fn check_entries(
             None => findings.error(node.spot, path, reason),
         }
     }
+}
+
+/// What values are like in a mapping whose keys the operator chooses; `None` where the keys are ours.
+pub(super) fn of_any_key(schema: &Json) -> Option<&Json> {
+    schema
+        .get("additionalProperties")
+        .filter(|schema| schema.is_object())
+}
+
+/// Reports and strikes a mapping of more keys than it may have.
+fn has_too_many(
+    node: &Node,
+    keys: usize,
+    schema: &Json,
+    path: &str,
+    findings: &mut Findings,
+) -> bool {
+    let Some(max) = bound(schema, "maxProperties").filter(|max| keys > *max) else {
+        return false;
+    };
+    let reason = format!("must have at most {max} keys: {keys}");
+    findings.error(node.spot, path, reason);
+    node.struck.set(true);
+    true
+}
+
+/// Whether a key the operator chose may stand in key paths: the schema's `propertyNames`.
+fn is_name(key: &str) -> bool {
+    let may_stand = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=KEY_BYTES_MAX).contains(&key.len()) && key.chars().all(may_stand)
+}
+
+fn report_no_name(key: &Key, path: &str, findings: &mut Findings) {
+    let must = format!("every key must be 1 to {KEY_BYTES_MAX} letters, digits, `-`, `_` or `.`");
+    findings.error(key.spot, path, format!("{must}: {}", shown(&key.text)));
 }
 
 /// Reports an unknown key; gives the known one that was meant.
