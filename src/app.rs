@@ -127,8 +127,7 @@ impl Snapshot {
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Vec<Diagnostic>> {
         upstream_ca(&config)?;
-        let engine =
-            Engine::compile(files, &config.rules.disabled)?.excluding(&config.rules.exclusions)?;
+        let engine = rules::engine(files, &config.rules)?;
         let plans = config
             .plans
             .iter()

@@ -9,7 +9,7 @@ use crate::config;
 use crate::diagnostic::Diagnostic;
 use crate::now::Now;
 use crate::policy::cypher::ComplexityAllowance;
-use crate::policy::threat::{self, Engine, RuleFile};
+use crate::policy::threat::{self, Engine, RuleFile, Tuning};
 use crate::recording::Recorder;
 
 /// Reads the rule files of a directory in name order; without a directory, the shipped rules.
@@ -48,6 +48,21 @@ pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
         });
     }
     Ok(files)
+}
+
+/// The engine of rule files as a configuration wants it.
+///
+/// # Errors
+///
+/// What is wrong with the files, or what of the configuration is about no rule.
+pub(crate) fn engine(
+    files: &[RuleFile],
+    rules: &config::RulesSettings,
+) -> Result<Engine, Vec<Diagnostic>> {
+    Engine::compile(files, &rules.disabled)?.tuned(&Tuning {
+        exclusions: &rules.exclusions,
+        thresholds: &rules.thresholds,
+    })
 }
 
 /// What the threat engine is told of a route.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::audit::{Page, Search, SearchError, timestamp};
-use crate::policy::threat::BLOCK_FROM;
+use crate::policy::threat::Thresholds;
 
 /// How long a proposed exclusion holds: ninety days.
 const EXCLUDED_FOR_MICROS: i64 = 90 * 86_400_000_000;
@@ -189,6 +189,7 @@ fn finding(indicator: &Value, all: &[Value], event: &Value) -> Value {
             .and_then(Value::as_str)
             .unwrap_or_default()
     };
+    let blocks_from = indicator.get("blocks_from").and_then(Value::as_f64);
     json!({
         "rule": text("rule"),
         "type": text("indicator_type"),
@@ -198,7 +199,7 @@ fn finding(indicator: &Value, all: &[Value], event: &Value) -> Value {
         "confidence": indicator.get("confidence"),
         "description": text("description"),
         "score": number(indicator, "score"),
-        "blocks_from": BLOCK_FROM,
+        "blocks_from": blocks_from.unwrap_or(Thresholds::DEFAULT.block),
         "share_percent": share(indicator, all),
         "mitigations": indicator.get("mitigations"),
         "exclude_with": exclusion(indicator, event),

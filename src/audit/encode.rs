@@ -390,6 +390,7 @@ mod tests {
                     excerpt: words[2].as_str().into(),
                     mode: "shadow".into(),
                     score: 0.25,
+                    blocks_from: (some >> 29 & 1 == 1).then_some(0.75),
                     mitigations: vec!["block_request".into()],
                 }).into_iter().collect(),
                 actor: given(3),

@@ -85,6 +85,9 @@ pub struct IndicatorRecord<'a> {
     /// What the confidences of its category came to in this value; 0 where it did not count.
     #[serde(default)]
     pub score: f64,
+    /// The score from which on its category blocks, where that is not 0.9.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks_from: Option<f64>,
     /// What followed.
     #[serde(default)]
     pub mitigations: Vec<Cow<'a, str>>,

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use super::{CliError, Outcome};
 use crate::diagnostic::Diagnostic;
-use crate::policy::threat::Engine;
-use crate::{app, config};
+use crate::{app, config, rules};
 
 /// Report everything that is wrong with configuration and rules.
 #[derive(Debug, clap::Args)]
@@ -59,8 +58,7 @@ impl Check {
 
 fn check_rules(config: &config::Config, wrong: &mut Vec<Diagnostic>) {
     let compiled = app::rule_files(&config.rules.directory)
-        .and_then(|files| Engine::compile(&files, &config.rules.disabled))
-        .and_then(|engine| engine.excluding(&config.rules.exclusions));
+        .and_then(|files| rules::engine(&files, &config.rules));
     if let Err(found) = compiled {
         wrong.extend(found);
     }

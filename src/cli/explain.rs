@@ -140,7 +140,8 @@ fn event(parts: &Parts, route: Option<&str>, found: &Inspection, now: Now) -> Va
             json!({
                 "rule": *found.rule, "indicator_type": *found.indicator_type,
                 "severity": found.severity.name(), "confidence": rounded(found.confidence),
-                "score": rounded(found.score), "description": found.description,
+                "score": rounded(found.score),
+                "blocks_from": found.blocks_from_where_unusual(), "description": found.description,
                 "field": found.field, "excerpt": found.excerpt, "mode": found.mode.name(),
                 "mitigations": mitigations,
             })
@@ -183,17 +184,11 @@ fn print(story: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  field     {}", text(found, "field"))?;
         writeln!(out, "  excerpt   {}", text(found, "evidence"))?;
         if found.get("score").and_then(Value::as_f64).unwrap_or(0.0) > 0.0 {
-            let (score, from) = (
-                text(found, "score"),
-                found
-                    .get("blocks_from")
-                    .and_then(Value::as_f64)
-                    .unwrap_or(0.0),
-            );
+            let (score, from) = (text(found, "score"), text(found, "blocks_from"));
             let share = text(found, "share_percent");
             writeln!(
                 out,
-                "  score     {score} in its category, {share} % of it from this rule of confidence {}; {from:.2} blocks",
+                "  score     {score} in its category, {share} % of it from this rule of confidence {}; {from} blocks",
                 text(found, "confidence")
             )?;
         } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use crate::policy::cypher::ComplexityClass;
-use crate::policy::threat::Exclusion;
+use crate::policy::threat::{CategoryThresholds, Exclusion};
 
 /// The threat rules.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct RulesSettings {
     pub disabled: Vec<Arc<str>>,
     /// Where findings do not count; routes exist. Whether the rules do is the rules' own check.
     pub exclusions: Vec<Exclusion>,
+    /// From which confidence on findings have consequences. Whether the categories exist is the rules' own check.
+    pub thresholds: Vec<CategoryThresholds>,
     /// What is kept of inspected requests.
     pub recording: Option<RecordingSettings>,
 }

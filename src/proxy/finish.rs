@@ -365,6 +365,7 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
             excerpt: (&*found.excerpt).into(),
             mode: found.mode.name().into(),
             score: three_decimals(found.score),
+            blocks_from: found.blocks_from_where_unusual(),
             mitigations: found
                 .mitigations
                 .iter()

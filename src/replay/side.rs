@@ -8,7 +8,7 @@ use crate::config::{self, Config};
 use crate::diagnostic::Diagnostic;
 use crate::policy::route::RouteMatch;
 use crate::policy::threat::{Engine, Hints, Inspect, Inspection, Origin};
-use crate::rules::InspectedRoute;
+use crate::rules::{self, InspectedRoute};
 
 /// A set of rules that judges.
 pub(crate) struct Side {
@@ -38,8 +38,7 @@ impl Side {
         };
         let config = config::load(path)?.config;
         let files = rule_files(rules.unwrap_or(&config.rules.directory))?;
-        let engine =
-            Engine::compile(&files, &config.rules.disabled)?.excluding(&config.rules.exclusions)?;
+        let engine = rules::engine(&files, &config.rules)?;
         let inspected = config.routes.iter().map(InspectedRoute::of).collect();
         Ok(Self {
             engine,

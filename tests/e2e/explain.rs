@@ -26,7 +26,7 @@ async fn the_exclusion_a_decision_proposes_lets_the_same_request_pass() {
     for part in [
         "field     $.lesson",
         "would have passed:",
-        "0.90 blocks",
+        "0.9 blocks",
         "route: graphs",
     ] {
         assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
@@ -73,5 +73,44 @@ async fn a_request_in_a_file_is_judged_without_a_gateway() {
     assert!(told.stdout.contains("no rule matched"), "{told:?}");
     let told = gateway.command(&["rules", "explain", "neither-file-nor-decision"]);
     assert_eq!(told.code, Some(1), "{told:?}");
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn the_thresholds_of_a_category_decide_and_are_told() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::before(&upstream).await;
+    gateway.rewrite(|file| file["rules"]["thresholds"] = json!({"sqlli": {"block": 1.0}}));
+    let told = gateway.command(&["check", "-c", "gateway.yaml"]);
+    assert_eq!(told.code, Some(78), "{told:?}");
+    let message = "rules.thresholds.sqlli: no such category: sqlli\n  hint: did you mean `sqli`?";
+    assert!(told.stderr.contains(message), "{told:?}");
+
+    gateway.rewrite(|file| file["rules"]["thresholds"] = json!({"sqli": {"block": 1.0}}));
+    let reloaded = gateway.admin(Method::POST, "/reload").await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    let passed = send(&gateway).await;
+    assert_eq!(passed.status, 200, "{}", passed.text());
+    let event = gateway.audit_of(&passed).await;
+    let of_sql = |i: &&Value| {
+        i["rule"]
+            .as_str()
+            .is_some_and(|rule| rule.starts_with("sql-"))
+    };
+    let indicators = event["indicators"].as_array().expect("indicators");
+    assert_eq!(
+        indicators.iter().find(of_sql).expect("one of SQL")["blocks_from"],
+        1.0
+    );
+    let id = event["event_id"].as_str().expect("an id");
+    let told = gateway.command(&["rules", "explain", id]);
+    assert!(told.stdout.contains("; 1.0 blocks"), "{told:?}");
+
+    gateway.write(
+        "line.jsonl",
+        json!({"id": "1", "method": "GET", "path": "/v1/graphs?q=1'%20OR%201=1--"}).to_string(),
+    );
+    let told = gateway.command(&["rules", "explain", "line.jsonl", "-c", "gateway.yaml"]);
+    assert!(told.stdout.contains("; 1.0 blocks"), "{told:?}");
     gateway.finish().await;
 }

@@ -104,3 +104,17 @@ fn the_same_rules_differ_in_nothing_and_a_table_says_so() {
         assert!(told.stdout.contains(part), "{part}: {told:?}");
     }
 }
+
+#[test]
+fn a_configuration_brings_its_thresholds() {
+    let folder = folder(2);
+    let mut file = String::from("version: 1\nlisteners: [{name: a, address: 127.0.0.1:8080}]\n");
+    file.push_str("clusters: [{name: b, endpoints: [{address: 127.0.0.1:8081}]}]\n");
+    file.push_str("routes: [{name: notes, path: /notes}]\n");
+    file.push_str("rules: {directory: new, thresholds: {colour: {block: 0.96}}}\n");
+    fs::write(folder.path().join("gateway.yaml"), file).expect("a file");
+    for (more, blocked) in [(&["-c", "gateway.yaml"][..], 0), (&[], 4)] {
+        let report = replayed(folder.path(), more);
+        assert_eq!(report["tally"]["all"]["blocked"], blocked, "{report}");
+    }
+}

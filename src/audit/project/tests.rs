@@ -73,6 +73,7 @@ fn of_requests() -> Vec<(&'static str, AuditEvent<'static>)> {
             severity: "high".into(),
             confidence: 0.9,
             score: 0.9,
+            blocks_from: None,
             description: "a UNION that reads another table".into(),
             field: "query.q".into(),
             excerpt: "union select".into(),

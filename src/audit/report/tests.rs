@@ -62,6 +62,7 @@ fn events() -> Vec<AuditEvent<'static>> {
             severity: "high".into(),
             confidence: 0.9,
             score: 0.9,
+            blocks_from: None,
             description: "a script".into(),
             field: "path".into(),
             excerpt: "<script>".into(),

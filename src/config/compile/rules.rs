@@ -5,12 +5,12 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::{Compiler, Seen, all, count, is_missing, text};
-use crate::config::file::{ExclusionShape, FileShape, PlanShape, RecordingShape};
+use crate::config::file::{ExclusionShape, FileShape, PlanShape, RecordingShape, ThresholdsShape};
 use crate::config::findings::shown;
 use crate::config::placed::Placed;
 use crate::config::rules::{ComplexitySettings, RecordingSettings, RulesSettings};
 use crate::diagnostic::did_you_mean;
-use crate::policy::threat::{Exclusion, FieldPattern, Target};
+use crate::policy::threat::{CategoryThresholds, Exclusion, FieldPattern, Target, Thresholds};
 
 /// Header fields that prove who somebody is.
 const CREDENTIALS: [&str; 6] = [
@@ -35,6 +35,11 @@ impl Compiler<'_> {
             .value
             .iter()
             .map(|shape| self.exclusion(shape, file)));
+        let thresholds = all(rules
+            .thresholds
+            .value
+            .iter()
+            .map(|(category, shape)| self.thresholds(category, shape)));
         let recording = self.optional(rules.recording.as_ref(), |c, shape| {
             c.recording(&shape.value)
         });
@@ -42,7 +47,44 @@ impl Compiler<'_> {
             directory: self.path(&rules.directory),
             disabled: disabled?,
             exclusions: exclusions?,
+            thresholds: thresholds?,
             recording: recording?,
+        })
+    }
+
+    fn thresholds(
+        &mut self,
+        category: &str,
+        placed: &Placed<ThresholdsShape>,
+    ) -> Option<CategoryThresholds> {
+        let ThresholdsShape { block, act } = &placed.value;
+        let mut fits = true;
+        for number in [block, act] {
+            if number.value <= 0.0 {
+                self.error(number, format!("must be above 0: {}", number.value));
+                fits = false;
+            }
+        }
+        let reported = self.findings.names(&format!("{}.act", placed.path));
+        if fits && !reported && act.value > block.value {
+            fits = false;
+            if act.stands_in_file() {
+                let reason = format!("must be at most block, {}: {}", block.value, act.value);
+                self.error(act, reason);
+            } else {
+                let reason = format!("must be at least act, {}: {}", act.value, block.value);
+                let hint = format!("act is {} unless it is given", act.value);
+                self.error_with_hint(block, reason, hint);
+            }
+        }
+        fits.then(|| CategoryThresholds {
+            category: category.into(),
+            thresholds: Thresholds {
+                block: block.value,
+                act: act.value,
+            },
+            place: self.findings.place(placed.spot()),
+            path: placed.path.clone(),
         })
     }
 

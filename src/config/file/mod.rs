@@ -20,7 +20,9 @@ pub(super) use self::enrichment::{GeoIpShape, GraphShape};
 pub(super) use self::notifications::{NotificationsShape, OrganizationShape, SecurityTeamShape};
 pub(super) use self::penalties::PenaltiesShape;
 pub(super) use self::retention::RetentionShape;
-pub(super) use self::rules::{ExclusionShape, RecordingShape, RulesShape, ScopedComplexityShape};
+pub(super) use self::rules::{
+    ExclusionShape, RecordingShape, RulesShape, ScopedComplexityShape, ThresholdsShape,
+};
 pub(super) use self::sinks::{
     FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,
     TlsClientShape,

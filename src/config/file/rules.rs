@@ -1,11 +1,14 @@
 //! The part of the shape that is about threat rules and the cost of queries.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_default;
 use crate::config::placed::Placed;
 use crate::policy::cypher::ComplexityClass;
+use crate::policy::threat::Thresholds;
 
 /// The threat rules.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -20,6 +23,12 @@ pub(in crate::config) struct RulesShape {
     /// Where findings of rules do not count, until a day.
     #[schemars(length(max = 1_000))]
     pub(in crate::config) exclusions: Placed<Vec<Placed<ExclusionShape>>>,
+    /// From which combined confidence on a category of rules, its first tag, has consequences.
+    #[schemars(extend(
+        "maxProperties" = 256,
+        "propertyNames" = {"pattern": "^[A-Za-z0-9._-]{1,64}$"}
+    ))]
+    pub(in crate::config) thresholds: Placed<BTreeMap<String, Placed<ThresholdsShape>>>,
     /// Keep inspected requests, redacted, to judge changes of rules by; nothing is kept without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) recording: Option<Placed<RecordingShape>>,
@@ -31,6 +40,7 @@ impl Default for RulesShape {
             directory: by_default("./rules"),
             disabled: Placed::default(),
             exclusions: Placed::default(),
+            thresholds: Placed::default(),
             recording: None,
         }
     }
@@ -74,6 +84,27 @@ pub(in crate::config) struct ExclusionShape {
     /// The last day it holds (UTC), such as 2027-03-31.
     #[schemars(length(min = 1, max = 32))]
     pub(in crate::config) expires: Placed<String>,
+}
+
+/// From which combined confidence on one category of rules has consequences.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct ThresholdsShape {
+    /// From here on rules with `block_request` block; above 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(in crate::config) block: Placed<f64>,
+    /// From here on the other mitigations follow; above 0 and at most `block`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(in crate::config) act: Placed<f64>,
+}
+
+impl Default for ThresholdsShape {
+    fn default() -> Self {
+        Self {
+            block: by_default(Thresholds::DEFAULT.block),
+            act: by_default(Thresholds::DEFAULT.act),
+        }
+    }
 }
 
 /// Inspected requests, kept redacted.

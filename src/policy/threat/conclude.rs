@@ -55,6 +55,7 @@ impl Inspector<'_> {
                 excerpt: excerpt(text, hit.at),
                 mode,
                 score: hit.score,
+                thresholds: rule.meta.thresholds,
                 mitigations: rule.meta.mitigations,
             });
         }

@@ -6,12 +6,6 @@
 use super::rules::{Hit, RuleSet};
 use super::{Mitigation, Mitigations, Mode, Verdict};
 
-/// From this combined confidence on a category that asks for it blocks.
-pub const BLOCK_FROM: f32 = 0.9;
-
-/// From this combined confidence on the other mitigations of its rules follow.
-pub const ACT_FROM: f32 = 0.5;
-
 /// Code that is shown or stored counts this much: one rule alone does not block, three that are sure do.
 pub(super) const SHOWN_WEIGHT: f32 = 0.65;
 
@@ -30,11 +24,11 @@ pub(super) fn judge(rules: &RuleSet, hits: &mut [Hit], weight: f32) -> (Verdict,
         let Some(rule) = hits.get(index).and_then(counted) else {
             continue;
         };
-        let category = rule.meta.tags.first();
+        let category = rule.meta.category();
         let doubt: f32 = hits
             .iter()
             .filter_map(|hit| Some((hit, counted(hit)?)))
-            .filter(|(_, rule)| rule.meta.tags.first() == category)
+            .filter(|(_, rule)| rule.meta.category() == category)
             .map(|(hit, rule)| {
                 let doubt = if hit.doubted { SHOWN_WEIGHT } else { 1.0 };
                 1.0 - rule.meta.confidence * weight.min(doubt)
@@ -44,11 +38,12 @@ pub(super) fn judge(rules: &RuleSet, hits: &mut [Hit], weight: f32) -> (Verdict,
         if let Some(hit) = hits.get_mut(index) {
             hit.score = confidence;
         }
-        if confidence < ACT_FROM {
+        let thresholds = rule.meta.thresholds;
+        if !thresholds.acts(confidence) {
             continue;
         }
         let blocks =
-            confidence >= BLOCK_FROM && rule.meta.mitigations.has(Mitigation::BlockRequest);
+            thresholds.blocks(confidence) && rule.meta.mitigations.has(Mitigation::BlockRequest);
         if blocks {
             verdict = Verdict::Block;
         }

@@ -37,6 +37,7 @@ mod sanitize;
 mod selftest;
 mod sniff;
 mod spans;
+mod threshold;
 mod unescape;
 mod work;
 mod xml;
@@ -45,11 +46,11 @@ use std::sync::Arc;
 
 pub use crate::policy::cypher::{ComplexityClass, QueryClass, QueryFacts};
 pub use exclude::{Exclusion, FieldPattern, Origin, Target};
-pub use judge::{ACT_FROM, BLOCK_FROM};
 pub use kinds::{Mitigation, Mitigations, Mode, Severity, Verdict};
 pub use sanitize::{Sanitized, SanitizedValue};
 pub use selftest::{TestFailure, TestReport};
 pub use spans::replace_named_strings;
+pub use threshold::{CategoryThresholds, Thresholds};
 
 use crate::diagnostic::Diagnostic;
 use crate::policy::pii;
@@ -84,8 +85,26 @@ pub struct RuleMeta {
     pub mode: Mode,
     /// What follows from it once it counts.
     pub mitigations: Mitigations,
+    /// Those of its category.
+    pub thresholds: Thresholds,
     /// The file it stands in.
     pub file: Arc<str>,
+}
+
+impl RuleMeta {
+    /// What confidences are combined in: the first tag.
+    pub fn category(&self) -> Option<&str> {
+        self.tags.first().map(|tag| &**tag)
+    }
+}
+
+/// What a configuration says of how findings count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tuning<'a> {
+    /// Where findings do not count.
+    pub exclusions: &'a [Exclusion],
+    /// From which confidence on they have consequences, by category.
+    pub thresholds: &'a [CategoryThresholds],
 }
 
 /// Compiled rules. Immutable; one is shared by all requests.
@@ -129,13 +148,17 @@ impl Engine {
         }
     }
 
-    /// Excludes findings from counting.
+    /// Counts findings as a configuration says. The rules' own tests do not depend on it.
     ///
     /// # Errors
-    /// An exclusion is about no rule.
-    pub fn excluding(mut self, exclusions: &[Exclusion]) -> Result<Self, Vec<Diagnostic>> {
-        self.exclusions = Exclusions::resolve(&self.rules, exclusions)?;
-        Ok(self)
+    /// Every exclusion and every category that is about no rule.
+    pub fn tuned(mut self, tuning: &Tuning<'_>) -> Result<Self, Vec<Diagnostic>> {
+        let mut lost = threshold::resolve(&mut self.rules, tuning.thresholds);
+        match Exclusions::resolve(&self.rules, tuning.exclusions) {
+            Ok(exclusions) => self.exclusions = exclusions,
+            Err(of_exclusions) => lost.extend(of_exclusions),
+        }
+        if lost.is_empty() { Ok(self) } else { Err(lost) }
     }
 
     /// The exclusions, expired ones too.
@@ -289,14 +312,22 @@ pub struct Indicator {
     /// The combined confidence of its category in this value, which the thresholds are compared with; 0 where
     /// it did not count.
     pub score: f32,
+    /// Those of its category.
+    pub thresholds: Thresholds,
 }
 
 impl Indicator {
     /// Whether it was part of what blocked the request.
     pub fn blocks(&self) -> bool {
         self.mode == Mode::Enforce
-            && self.score >= BLOCK_FROM
+            && self.thresholds.blocks(self.score)
             && self.mitigations.has(Mitigation::BlockRequest)
+    }
+
+    /// The score from which on its category blocks, where that is not the default.
+    pub fn blocks_from_where_unusual(&self) -> Option<f64> {
+        let block = self.thresholds.block;
+        (block != Thresholds::DEFAULT.block).then_some(block)
     }
 }
 

@@ -23,9 +23,7 @@ use super::inflate::{self, Extent};
 use super::inspect::{Inspector, NESTED_JSON_MAX};
 use super::rules::RuleSet;
 use super::spans::{self, encoded};
-use super::{
-    ACT_FROM, Inspect, Inspection, Mitigation, Mode, Verdict, clean, fields, inspect, json,
-};
+use super::{Inspect, Inspection, Mitigation, Mode, Verdict, clean, fields, inspect, json};
 use crate::policy::cypher;
 
 /// Times a request is rewritten; each takes the values found last.
@@ -117,7 +115,7 @@ fn targets(found: &Inspection) -> BTreeMap<String, Vec<Arc<str>>> {
     let mut targets: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
     for indicator in &found.indicators {
         let wanted = indicator.mode == Mode::Enforce
-            && indicator.score >= ACT_FROM
+            && indicator.thresholds.acts(indicator.score)
             && indicator.mitigations.has(Mitigation::SanitizeInput);
         if wanted {
             let rules = targets.entry(indicator.field.clone()).or_default();

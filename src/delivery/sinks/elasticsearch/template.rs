@@ -136,8 +136,9 @@ fn mappings() -> Value {
         "indicators",
         json!({"properties": {
             "rule": keyword(), "indicator_type": keyword(), "severity": keyword(),
-            "confidence": {"type": "double"}, "score": {"type": "double"}, "description": text(), "field": keyword(),
-            "excerpt": text(), "mode": keyword(), "mitigations": keyword(),
+            "confidence": {"type": "double"}, "score": {"type": "double"},
+            "blocks_from": {"type": "double"}, "description": text(), "field": keyword(), "excerpt": text(),
+            "mode": keyword(), "mitigations": keyword(),
         }}),
     );
     add("details", json!({"type": "object", "enabled": false}));
@@ -230,6 +231,7 @@ mod tests {
                 severity: "s".into(),
                 confidence: 1.0,
                 score: 1.0,
+                blocks_from: Some(1.0),
                 description: "d".into(),
                 field: "f".into(),
                 excerpt: "e".into(),

@@ -10,7 +10,9 @@ use super::file::{MatchText, RuleText};
 use crate::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::policy::threat::context::Contexts;
 use crate::policy::threat::predicate::Predicate;
-use crate::policy::threat::{Mitigation, Mitigations, Mode, RuleFile, RuleMeta, Severity};
+use crate::policy::threat::{
+    Mitigation, Mitigations, Mode, RuleFile, RuleMeta, Severity, Thresholds,
+};
 
 /// Rules of one engine.
 pub(crate) const RULES_MAX: usize = 1_024;
@@ -222,6 +224,7 @@ impl Compiler {
                 confidence: text.confidence.value,
                 mode: mode?,
                 mitigations,
+                thresholds: Thresholds::DEFAULT,
                 file: Arc::clone(&self.file),
             },
         })

@@ -8,11 +8,11 @@ use aho_corasick::{Anchored, MatchKind};
 
 use super::compile::{RULES_MAX, Rule};
 use super::timer::Timer;
-use crate::policy::threat::Mode;
 use crate::policy::threat::bytes::{self, is_program, is_prose};
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
 use crate::policy::threat::work::Work;
+use crate::policy::threat::{Mode, RuleMeta};
 
 /// A rule that matched, and the byte where.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,6 +140,11 @@ impl RuleSet {
 
     pub(crate) fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// What every rule says of itself, to be changed before requests are judged by it.
+    pub(crate) fn metas_mut(&mut self) -> impl Iterator<Item = &mut RuleMeta> {
+        self.rules.iter_mut().map(|rule| &mut rule.meta)
     }
 
     pub(crate) fn rule(&self, index: usize) -> Option<&Rule> {

@@ -131,6 +131,85 @@ fn confidences_of_one_value_are_combined_and_of_two_are_not() {
     );
 }
 
+/// Thresholds as a configuration gives them.
+fn thresholds(category: &str, block: f64, act: f64) -> CategoryThresholds {
+    CategoryThresholds {
+        category: category.into(),
+        thresholds: Thresholds { block, act },
+        place: crate::diagnostic::Place {
+            file: "gateway.yaml".into(),
+            line: 7,
+            column: 5,
+        },
+        path: format!("rules.thresholds.{category}"),
+    }
+}
+
+/// Two rules of confidence 0.7, each of a category of its own.
+fn of_two_categories(list: &[CategoryThresholds]) -> Result<Engine, Vec<Diagnostic>> {
+    let one = |category: &str| {
+        let mitigations = "  mitigations: [block_request, monitoring_increase]";
+        rule(&format!(
+            "  match: {{contains: [{category}]}}\n{mitigations}"
+        ))
+        .replace("a-rule", category)
+        .replace("[test]", &format!("[{category}, colour]"))
+        .replace("0.95", "0.7")
+    };
+    compile(&(one("purple") + &one("orange")))?.tuned(&Tuning {
+        thresholds: list,
+        ..Tuning::default()
+    })
+}
+
+#[test]
+fn a_category_has_its_own_thresholds_and_the_others_keep_theirs() {
+    let said = |engine: &Engine, word: &str| {
+        let found = inspect(engine, &format!("a={word}+words"));
+        let monitored = found.mitigations.has(Mitigation::MonitoringIncrease);
+        assert_eq!(
+            found.indicators[0].blocks(),
+            found.verdict == Verdict::Block
+        );
+        (found.verdict, monitored)
+    };
+    let default = of_two_categories(&[]).unwrap();
+    assert_eq!(said(&default, "purple"), (Verdict::Pass, true));
+    for (block, act, expected) in [
+        (0.7, 0.5, (Verdict::Block, true)),
+        (0.71, 0.7, (Verdict::Pass, true)),
+        (0.9, 0.71, (Verdict::Pass, false)),
+    ] {
+        let engine = of_two_categories(&[thresholds("purple", block, act)]).unwrap();
+        assert_eq!(said(&engine, "purple"), expected, "{block} {act}");
+        assert_eq!(said(&engine, "orange"), (Verdict::Pass, true));
+        let found = inspect(&engine, "a=purple+words");
+        let unusual = (block != 0.9).then_some(block);
+        assert_eq!(found.indicators[0].blocks_from_where_unusual(), unusual);
+    }
+}
+
+#[test]
+fn thresholds_of_no_category_and_exclusions_of_no_rule_are_told_together() {
+    let wrong = [
+        thresholds("purpel", 0.8, 0.5),
+        // A tag, but not the first of any rule.
+        thresholds("colour", 0.8, 0.5),
+    ];
+    let told = of_two_categories(&wrong).unwrap_err();
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    let place = "gateway.yaml:7:5: rules.thresholds";
+    assert_eq!(
+        told,
+        [
+            format!("{place}.purpel: no such category: purpel\n  hint: did you mean `purple`?"),
+            format!(
+                "{place}.colour: no such category: colour\n  hint: a category is the first tag of a rule: orange, purple"
+            ),
+        ]
+    );
+}
+
 #[test]
 fn repeated_names_are_looked_at_joined() {
     let engine = engine(&rule(
