@@ -14,6 +14,7 @@ mod keyword;
 mod lexer;
 pub(crate) mod memo;
 mod pattern;
+mod procedure;
 mod reach;
 mod syntax;
 pub mod value;

@@ -2,6 +2,7 @@
 
 use super::keyword::Keyword as K;
 use super::lexer::{Kind, Token, Tokens};
+use super::procedure::{is_denied, is_known_root, writes};
 use super::{Finding, Findings};
 
 /// What a statement reaches, for its class.
@@ -11,111 +12,6 @@ pub(super) struct Reach {
     pub(super) admin: bool,
     pub(super) writes_by_procedure: bool,
 }
-
-/// Name spaces whose procedures and functions reach beyond the graph, run text, or administer.
-const DENIED: &[&str] = &[
-    "apoc.load.",
-    "apoc.import.",
-    "apoc.export.",
-    "apoc.cypher.",
-    "apoc.periodic.",
-    "apoc.trigger.",
-    "apoc.custom.",
-    "apoc.systemdb.",
-    "apoc.util.sleep",
-    "apoc.bolt.",
-    "apoc.config.",
-    "apoc.es.",
-    "apoc.mongo.",
-    "apoc.mongodb.",
-    "apoc.couchbase.",
-    "apoc.redis.",
-    "apoc.model.",
-    "apoc.dv.",
-    "apoc.uuid.",
-    "apoc.ttl.",
-    "apoc.static.",
-    "apoc.nlp.",
-    "apoc.ml.",
-    "apoc.gephi.",
-    "apoc.graphml.",
-    "apoc.graph.fromdb",
-    "apoc.monitor.",
-    "apoc.log.",
-    "apoc.when",
-    "apoc.case",
-    "apoc.do.",
-    "apoc.warmup.",
-    "apoc.lock.",
-    "apoc.nodes.delete",
-    "apoc.schema.assert",
-    "apoc.refactor.rename",
-    "apoc.generate.",
-    "apoc.version",
-    "apoc.help",
-    "apoc.kernel",
-    "dbms.",
-    "dbinfo.",
-    "tx.",
-    "sys.",
-    "jwt.",
-    "custom.",
-    "db.clearquerycaches",
-    "db.checkpoint",
-    "db.createlabel",
-    "db.createproperty",
-    "db.createrelationshiptype",
-    "db.resampleindex",
-    "db.resampleoutdated",
-    "db.stats.",
-    "db.prepareforreplanning",
-    "db.listlocks",
-    "db.info",
-    "db.index.fulltext.drop",
-    "db.index.fulltext.createnodeindex",
-    "db.schema.drop",
-    "n10s.rdf.import",
-    "n10s.onto.import",
-    "n10s.quadrdf.import",
-    "gds.debug.",
-    "gds.config.",
-    "gds.export",
-    "gds.graph.export",
-    "gds.license",
-    "gds.listprogress",
-    "gds.systemmonitor",
-    "gds.beta.graph.export",
-    "gds.arrow",
-    "cdc.",
-    "apoc.spatial.geocode",
-    "internal.",
-];
-
-/// Procedures that are fine to call and change the graph.
-const WRITING: &[&str] = &[
-    "apoc.create.",
-    "apoc.merge.",
-    "apoc.refactor.",
-    "apoc.atomic.",
-    "apoc.nodes.",
-    "apoc.path.create",
-];
-
-/// The first words of dotted names that are worth joining.
-const ROOTS: &[&[u8]] = &[
-    b"apoc",
-    b"dbms",
-    b"db",
-    b"dbinfo",
-    b"tx",
-    b"sys",
-    b"jwt",
-    b"custom",
-    b"n10s",
-    b"gds",
-    b"cdc",
-    b"internal",
-];
 
 /// The longest dotted name that is joined, in bytes.
 const NAME_BYTES_MAX: usize = 120;
@@ -171,7 +67,7 @@ fn procedure(text: &[u8], list: &Tokens, index: usize, reach: &mut Reach, findin
     let root = first.inner(text);
     let after_dot = index > 0 && list.is_sign(index - 1, b'.');
     // Most dotted names are properties of variables of one letter.
-    if after_dot || root.len() < 2 || !ROOTS.iter().any(|r| root.eq_ignore_ascii_case(r)) {
+    if after_dot || root.len() < 2 || !is_known_root(root) {
         return;
     }
     let mut name = String::with_capacity(32);
@@ -196,11 +92,11 @@ fn procedure(text: &[u8], list: &Tokens, index: usize, reach: &mut Reach, findin
     if !called {
         return;
     }
-    if DENIED.iter().any(|prefix| name.starts_with(prefix)) {
+    if is_denied(&name) {
         reach.admin |= name.starts_with("dbms.");
         findings.note(Finding::DeniedProcedure, first.start);
     }
-    reach.writes_by_procedure |= WRITING.iter().any(|prefix| name.starts_with(prefix));
+    reach.writes_by_procedure |= writes(&name);
 }
 
 /// Skips what may stand before a statement: EXPLAIN, PROFILE, `CYPHER 5 runtime=slotted`, `USE graph`.
