@@ -65,7 +65,13 @@ fn follows_load_csv(list: &Tokens, index: usize) -> bool {
 fn procedure(text: &[u8], list: &Tokens, index: usize, reach: &mut Reach, findings: &mut Findings) {
     let Some(first) = list.at(index) else { return };
     let root = first.inner(text);
-    let after_dot = index > 0 && list.is_sign(index - 1, b'.');
+    // Behind two dots, which make a range, a name begins.
+    let dot = |back: usize| {
+        index
+            .checked_sub(back)
+            .is_some_and(|i| list.is_sign(i, b'.'))
+    };
+    let after_dot = dot(1) && !dot(2);
     // Most dotted names are properties of variables of one letter.
     if after_dot || root.len() < 2 || !is_known_root(root) {
         return;

@@ -48,6 +48,8 @@ fn reach_is_found_through_blanks_comments_backticks_and_escapes() {
         "RETURN apoc.cypher.runFirstColumnSingle('x', {})",
         "CALL ap\\u006fc.load.json('x')",
         "CALL dbms.listConfig",
+        "RETURN [1, 2][0..apoc.cypher.runFirstColumnSingle('RETURN 1', {})]",
+        "MATCH (n) RETURN n.list[n.from .. dbms.cluster.role()]",
     ] {
         assert!(found(text).contains(&Finding::DeniedProcedure), "{text}");
     }
