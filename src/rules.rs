@@ -62,6 +62,7 @@ pub(crate) fn engine(
     Engine::compile(files, &rules.disabled)?.tuned(&Tuning {
         exclusions: &rules.exclusions,
         thresholds: &rules.thresholds,
+        procedures: Some(&rules.procedures),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::policy::cypher::ComplexityClass;
+use crate::policy::cypher::{AllowList, ComplexityClass};
 use crate::policy::threat::{CategoryThresholds, Exclusion};
 
 /// The threat rules.
@@ -19,6 +19,8 @@ pub struct RulesSettings {
     pub exclusions: Vec<Exclusion>,
     /// From which confidence on findings have consequences. Whether the categories exist is the rules' own check.
     pub thresholds: Vec<CategoryThresholds>,
+    /// What statements may call.
+    pub procedures: AllowList,
     /// What is kept of inspected requests.
     pub recording: Option<RecordingSettings>,
 }

@@ -27,6 +27,7 @@ mod limits;
 mod link_faults;
 mod notifications;
 mod penalties;
+mod procedures;
 mod proof;
 mod protocol;
 mod real_stores;

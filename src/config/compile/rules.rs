@@ -5,11 +5,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::{Compiler, Seen, all, count, is_missing, text};
-use crate::config::file::{ExclusionShape, FileShape, PlanShape, RecordingShape, ThresholdsShape};
+use crate::config::file::{
+    ExclusionShape, FileShape, PlanShape, ProceduresShape, RecordingShape, ThresholdsShape,
+};
 use crate::config::findings::shown;
 use crate::config::placed::Placed;
 use crate::config::rules::{ComplexitySettings, RecordingSettings, RulesSettings};
 use crate::diagnostic::did_you_mean;
+use crate::policy::cypher::{AllowList, ProcedurePattern};
 use crate::policy::threat::{CategoryThresholds, Exclusion, FieldPattern, Target, Thresholds};
 
 /// Header fields that prove who somebody is.
@@ -40,6 +43,7 @@ impl Compiler<'_> {
             .value
             .iter()
             .map(|(category, shape)| self.thresholds(category, shape)));
+        let procedures = self.procedures(&rules.procedures.value);
         let recording = self.optional(rules.recording.as_ref(), |c, shape| {
             c.recording(&shape.value)
         });
@@ -48,6 +52,7 @@ impl Compiler<'_> {
             disabled: disabled?,
             exclusions: exclusions?,
             thresholds: thresholds?,
+            procedures: procedures?,
             recording: recording?,
         })
     }
@@ -85,6 +90,18 @@ impl Compiler<'_> {
             },
             place: self.findings.place(placed.spot()),
             path: placed.path.clone(),
+        })
+    }
+
+    fn procedures(&mut self, shape: &ProceduresShape) -> Option<AllowList> {
+        let mut seen = Seen::default();
+        let allow = all(shape.allow.value.iter().map(|text| {
+            seen.once(text, self.findings);
+            self.parsed(text, ProcedurePattern::parse)
+        }));
+        Some(AllowList {
+            allow: allow?,
+            only: shape.only.value,
         })
     }
 

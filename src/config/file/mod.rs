@@ -21,7 +21,8 @@ pub(super) use self::notifications::{NotificationsShape, OrganizationShape, Secu
 pub(super) use self::penalties::PenaltiesShape;
 pub(super) use self::retention::RetentionShape;
 pub(super) use self::rules::{
-    ExclusionShape, RecordingShape, RulesShape, ScopedComplexityShape, ThresholdsShape,
+    ExclusionShape, ProceduresShape, RecordingShape, RulesShape, ScopedComplexityShape,
+    ThresholdsShape,
 };
 pub(super) use self::sinks::{
     FileSinkShape, FluentdSinkShape, LogstashSinkShape, SecretShape, SinkShape, SyslogSinkShape,

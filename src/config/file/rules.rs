@@ -29,6 +29,8 @@ pub(in crate::config) struct RulesShape {
         "propertyNames" = {"pattern": "^[A-Za-z0-9._-]{1,64}$"}
     ))]
     pub(in crate::config) thresholds: Placed<BTreeMap<String, Placed<ThresholdsShape>>>,
+    /// Which procedures and functions statements may call.
+    pub(in crate::config) procedures: Placed<ProceduresShape>,
     /// Keep inspected requests, redacted, to judge changes of rules by; nothing is kept without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) recording: Option<Placed<RecordingShape>>,
@@ -41,6 +43,7 @@ impl Default for RulesShape {
             disabled: Placed::default(),
             exclusions: Placed::default(),
             thresholds: Placed::default(),
+            procedures: Placed::default(),
             recording: None,
         }
     }
@@ -105,6 +108,17 @@ impl Default for ThresholdsShape {
             act: by_default(Thresholds::DEFAULT.act),
         }
     }
+}
+
+/// Which procedures and functions statements may call.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct ProceduresShape {
+    /// Names, or name spaces such as `gds.*`, which leave denied what is denied anyway: that is allowed by its full name alone.
+    #[schemars(length(max = 1_000))]
+    pub(in crate::config) allow: Placed<Vec<Placed<String>>>,
+    /// Whether only what `allow` lists may be called, beside the language's own functions.
+    pub(in crate::config) only: Placed<bool>,
 }
 
 /// Inspected requests, kept redacted.

@@ -27,6 +27,7 @@ pub use allowance::ComplexityAllowance;
 pub use facts::{ComplexityClass, QueryClass, QueryFacts};
 pub use keyword::Keyword;
 pub use lexer::{Kind, Open, Token, Tokens, blank, tokens, unescape};
+pub use procedure::{AllowList, ProcedurePattern, Procedures, WrongPattern};
 
 /// A statement is analysed up to this; a longer one is [`Finding::Oversize`].
 pub const TEXT_BYTES_MAX: usize = 65_536;
@@ -145,28 +146,34 @@ impl Findings {
 }
 
 thread_local! {
-    /// Statements nothing spoke against.
+    /// Statements nothing spoke against, by what they may call.
     static CLEAN: RefCell<Memo<QueryFacts>> = const { RefCell::new(Memo::new()) };
 }
 
-/// What a statement does that this thread read before and found nothing in.
-pub fn recall(text: &[u8]) -> Option<QueryFacts> {
-    CLEAN.with_borrow(|clean| clean.recall(0, text).cloned())
+/// What a statement does that this thread read before and found nothing in, where it may call the same.
+pub fn recall(text: &[u8], procedures: &Procedures) -> Option<QueryFacts> {
+    CLEAN.with_borrow(|clean| clean.recall(procedures.number(), text).cloned())
+}
+
+/// Reads a statement that may call what holds without a list.
+pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
+    read_by(text, &Procedures::default())
 }
 
 /// Reads a statement: what it does, and what speaks against it.
-pub fn read(text: &[u8]) -> (QueryFacts, Findings) {
-    if let Some(facts) = recall(text) {
+pub fn read_by(text: &[u8], procedures: &Procedures) -> (QueryFacts, Findings) {
+    if let Some(facts) = recall(text, procedures) {
         return (facts, Findings::default());
     }
-    let (facts, findings) = read_anew(text);
+    let (facts, findings) = read_anew(text, procedures);
     if findings.is_empty() {
-        CLEAN.with_borrow_mut(|clean| clean.keep(0, text, || facts.clone()));
+        let scope = procedures.number();
+        CLEAN.with_borrow_mut(|clean| clean.keep(scope, text, || facts.clone()));
     }
     (facts, findings)
 }
 
-fn read_anew(text: &[u8]) -> (QueryFacts, Findings) {
+fn read_anew(text: &[u8], procedures: &Procedures) -> (QueryFacts, Findings) {
     let mut findings = Findings::default();
     if text.len() > TEXT_BYTES_MAX {
         findings.note(Finding::Oversize, 0);
@@ -186,7 +193,7 @@ fn read_anew(text: &[u8]) -> (QueryFacts, Findings) {
         list = tokens(read_text);
     }
     evidence::collect(read_text, &list, &mut findings);
-    let reach = reach::collect(read_text, &list, &mut findings);
+    let reach = reach::collect(read_text, &list, procedures, &mut findings);
     let cost = cost::estimate(read_text, &list, &mut findings);
     (facts::sum_up(read_text, &list, reach, cost), findings)
 }

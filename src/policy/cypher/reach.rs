@@ -1,8 +1,9 @@
 //! What a statement reaches for beyond the graph: files, hosts, other statements, administration.
 
+use super::facts::is_clause;
 use super::keyword::Keyword as K;
 use super::lexer::{Kind, Token, Tokens};
-use super::procedure::{is_denied, is_known_root, writes};
+use super::procedure::{Procedures, is_known_root, writes};
 use super::{Finding, Findings};
 
 /// What a statement reaches, for its class.
@@ -13,10 +14,15 @@ pub(super) struct Reach {
     pub(super) writes_by_procedure: bool,
 }
 
-/// The longest dotted name that is joined, in bytes.
-const NAME_BYTES_MAX: usize = 120;
+/// A dotted name that is longer is not joined whole: no name that is allowed or denied is.
+const NAME_BYTES_MAX: usize = super::procedure::PATTERN_BYTES_MAX;
 
-pub(super) fn collect(text: &[u8], list: &Tokens, findings: &mut Findings) -> Reach {
+pub(super) fn collect(
+    text: &[u8],
+    list: &Tokens,
+    procedures: &Procedures,
+    findings: &mut Findings,
+) -> Reach {
     let mut reach = Reach {
         statements: 0,
         ..Reach::default()
@@ -50,8 +56,8 @@ pub(super) fn collect(text: &[u8], list: &Tokens, findings: &mut Findings) -> Re
         {
             findings.note(Finding::LoadCsv, token.start);
         }
-        if matches!(token.kind, Kind::Word | Kind::Name) && list.is_sign(index + 1, b'.') {
-            procedure(text, list, index, &mut reach, findings);
+        if begins_name(list, index) || procedures.is_only() && is_called_alone(list, index) {
+            procedure(text, list, index, procedures, &mut reach, findings);
         }
     }
     reach
@@ -61,48 +67,75 @@ fn follows_load_csv(list: &Tokens, index: usize) -> bool {
     list.is(index, K::From) || list.is(index, K::With)
 }
 
-/// A dotted name of a known root that is called, whatever blanks, comments and backticks it is written with.
-fn procedure(text: &[u8], list: &Tokens, index: usize, reach: &mut Reach, findings: &mut Findings) {
-    let Some(first) = list.at(index) else { return };
-    let root = first.inner(text);
-    // Behind two dots, which make a range, a name begins.
+/// Whether a dotted name begins at a token. Behind one dot it goes on; behind two, which make a range, it begins.
+fn begins_name(list: &Tokens, index: usize) -> bool {
     let dot = |back: usize| {
         index
             .checked_sub(back)
             .is_some_and(|i| list.is_sign(i, b'.'))
     };
-    let after_dot = dot(1) && !dot(2);
+    is_part(list, index) && list.is_sign(index + 1, b'.') && (!dot(1) || dot(2))
+}
+
+fn is_part(list: &Tokens, index: usize) -> bool {
+    list.at(index)
+        .is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Name))
+}
+
+/// Whether a name without a dot is called by CALL as a clause, not by a variable of that name that is sorted by.
+fn is_called_alone(list: &Tokens, index: usize) -> bool {
+    let named = list.at(index).is_some_and(|t| t.keyword == K::None);
+    let Some(call) = index.checked_sub(1).filter(|i| list.is(*i, K::Call)) else {
+        return false;
+    };
+    let sorts = call
+        .checked_sub(1)
+        .is_some_and(|i| list.is(i, K::By) || list.is_sign(i, b','));
+    named && is_part(list, index) && !sorts && is_clause(list, call)
+}
+
+/// A name that is called, whatever blanks, comments and backticks it is written with.
+fn procedure(
+    text: &[u8],
+    list: &Tokens,
+    index: usize,
+    procedures: &Procedures,
+    reach: &mut Reach,
+    findings: &mut Findings,
+) {
+    let Some(first) = list.at(index) else { return };
     // Most dotted names are properties of variables of one letter.
-    if after_dot || root.len() < 2 || !is_known_root(root) {
+    let known = first.inner(text).len() >= 2 && is_known_root(first.inner(text));
+    if !known && !procedures.is_only() {
         return;
     }
-    let mut name = String::with_capacity(32);
-    let mut at = index;
-    while let Some(part) = list
-        .at(at)
-        .filter(|t| matches!(t.kind, Kind::Word | Kind::Name))
-    {
-        name.push_str(
-            &String::from_utf8_lossy(part.inner(text))
-                .trim()
-                .to_ascii_lowercase(),
-        );
-        at += 1;
-        if !list.is_sign(at, b'.') || name.len() > NAME_BYTES_MAX {
-            break;
-        }
-        name.push('.');
-        at += 1;
+    let mut end = index + 1;
+    while list.is_sign(end, b'.') && is_part(list, end + 1) {
+        end += 2;
     }
-    let called = list.is_sign(at, b'(') || (index > 0 && list.is(index - 1, K::Call));
-    if !called {
+    let by_call = index > 0 && list.is(index - 1, K::Call);
+    if !by_call && !list.is_sign(end, b'(') {
         return;
     }
-    if is_denied(&name) {
-        reach.admin |= name.starts_with("dbms.");
+    let name = joined(text, list.list.get(index..end).unwrap_or_default());
+    reach.admin |= name.starts_with("dbms.");
+    reach.writes_by_procedure |= writes(&name);
+    if procedures.denies(&name, by_call) {
         findings.note(Finding::DeniedProcedure, first.start);
     }
-    reach.writes_by_procedure |= writes(&name);
+}
+
+/// The tokens of a dotted name as it is compared, cut where no known name goes on.
+fn joined(text: &[u8], parts: &[Token]) -> String {
+    let mut name = String::with_capacity(32);
+    for part in parts {
+        if name.len() > NAME_BYTES_MAX {
+            break;
+        }
+        let part = String::from_utf8_lossy(part.inner(text));
+        name.push_str(&part.trim().to_ascii_lowercase());
+    }
+    name
 }
 
 /// Skips what may stand before a statement: EXPLAIN, PROFILE, `CYPHER 5 runtime=slotted`, `USE graph`.

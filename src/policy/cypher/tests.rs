@@ -56,6 +56,100 @@ fn reach_is_found_through_blanks_comments_backticks_and_escapes() {
     assert!(found("LOAD /*x*/ CSV FROM 'file:///a' AS l RETURN l").contains(&Finding::LoadCsv));
 }
 
+/// What a list allows.
+fn allowing(allow: &[&str], only: bool) -> Procedures {
+    let allow = allow
+        .iter()
+        .map(|text| ProcedurePattern::parse(text).unwrap());
+    Procedures::new(&AllowList {
+        allow: allow.collect(),
+        only,
+    })
+}
+
+fn denied(text: &str, procedures: &Procedures) -> bool {
+    read_by(text.as_bytes(), procedures)
+        .1
+        .has(Finding::DeniedProcedure)
+}
+
+#[test]
+fn what_a_list_names_may_be_called_however_it_is_written() {
+    let list = allowing(&["apoc.load.json", "dbms.components"], false);
+    for text in [
+        "CALL apoc.load.json('http://h/') YIELD value RETURN value",
+        "CALL APOC /**/ . load\u{2003}. `Json`('x')",
+        "CALL dbms.components",
+    ] {
+        assert!(denied(text, &Procedures::default()), "{text}");
+        assert!(!denied(text, &list), "{text}");
+    }
+    assert!(denied("CALL apoc.load.jsonArray('x')", &list));
+    // What it does is told whether it may be called or not.
+    let (facts, _) = read_by(b"CALL dbms.components", &list);
+    assert_eq!(facts.class, QueryClass::Admin);
+}
+
+#[test]
+fn where_only_a_list_holds_nothing_else_is_called() {
+    let list = allowing(&["gds.*", "apoc.coll.*", "my.proc", "alone"], true);
+    for text in [
+        "CALL gds.pageRank.stream('g') YIELD nodeId RETURN nodeId",
+        "CALL GDS.graph . `project`('g', 'N', 'R')",
+        "RETURN apoc.coll.sum([1, 2])",
+        "CALL my.proc",
+        "CALL alone()",
+        "MATCH (n) WHERE n.name = toUpper('x') AND (n.a > 1) RETURN count(n), n.list[n.from..n.to]",
+        "RETURN date.truncate('day', datetime.realtime()), point.distance(a.at, b.at)",
+        "MATCH (n) CALL { WITH n RETURN 1 AS x } RETURN n.call AS call, x ORDER BY call DESC",
+        "MATCH (n) CALL (n) { RETURN n.x AS x } RETURN x",
+        "WITH 1 AS call WHERE call IN [1] RETURN call, (call)",
+        "MATCH (c:Call) WHERE c.call = c.date RETURN c {.name, call: c.x}",
+    ] {
+        assert!(!denied(text, &list), "{text}");
+    }
+    let long = format!("RETURN my.{}(1)", "x".repeat(500));
+    for text in [
+        "CALL db.labels()",
+        "CALL my . /* */ procedure()",
+        "CALL `another`()",
+        "CALL another",
+        "MATCH (n) CALL another(n) YIELD x RETURN x",
+        "CALL date.truncate()",
+        "RETURN a.b(1)",
+        "RETURN [1][0..my.other(1)]",
+        "RETURN `my`.`proc`.more()",
+        "CALL gds.graph.export('g', {})",
+        "CALL apoc.load.json('x')",
+        "RETURN m\\u0079.other(1)",
+        &long,
+    ] {
+        assert!(denied(text, &list), "{text}");
+    }
+    assert!(denied(
+        "CALL gds.pageRank.stream('g')",
+        &allowing(&[], true)
+    ));
+}
+
+#[test]
+fn a_statement_found_clean_by_one_list_is_read_anew_by_another() {
+    let text = "CALL apoc.load.json('http://memo/') YIELD value RETURN value";
+    let (some, other) = (
+        allowing(&["apoc.load.json"], false),
+        allowing(&["apoc.load.json"], false),
+    );
+    for _ in 0..3 {
+        assert!(!denied(text, &some));
+        assert!(denied(text, &Procedures::default()));
+        assert!(denied(text, &allowing(&["my.proc"], true)));
+    }
+    assert!(recall(text.as_bytes(), &some).is_some());
+    // Even one that says the same is another.
+    assert!(recall(text.as_bytes(), &other).is_none());
+    assert!(recall(text.as_bytes(), &Procedures::default()).is_none());
+}
+
 #[test]
 fn administration_is_found_at_statement_starts_only() {
     for text in [

@@ -328,8 +328,8 @@ impl<'e> Inspector<'e> {
             self.graphql_document(text, at);
             return true;
         }
-        let recalled = cypher::recall(text).filter(|_| !self.rules.reads_statements());
-        if let Some(facts) = recalled {
+        let recalled = cypher::recall(text, self.rules.procedures());
+        if let Some(facts) = recalled.filter(|_| !self.rules.reads_statements()) {
             self.keep(facts);
             return true;
         }
@@ -363,7 +363,7 @@ impl<'e> Inspector<'e> {
     pub(super) fn statement(&mut self, text: &[u8], at: &At<'_>) {
         let steps = STATEMENT_BYTE_STEPS * text.len().min(cypher::TEXT_BYTES_MAX);
         self.run.work.spend(STATEMENT_STEPS + steps);
-        let (facts, findings) = cypher::read(text);
+        let (facts, findings) = cypher::read_by(text, self.rules.procedures());
         let mut found = Found::default();
         for (finding, place) in findings.iter() {
             found.note(Predicate::Cypher(finding), place as usize);

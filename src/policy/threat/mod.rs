@@ -53,6 +53,7 @@ pub use spans::replace_named_strings;
 pub use threshold::{CategoryThresholds, Thresholds};
 
 use crate::diagnostic::Diagnostic;
+use crate::policy::cypher::{AllowList, Procedures};
 use crate::policy::pii;
 use exclude::Exclusions;
 use rules::RuleSet;
@@ -98,13 +99,15 @@ impl RuleMeta {
     }
 }
 
-/// What a configuration says of how findings count.
+/// What a configuration says of what is found and how it counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tuning<'a> {
     /// Where findings do not count.
     pub exclusions: &'a [Exclusion],
     /// From which confidence on they have consequences, by category.
     pub thresholds: &'a [CategoryThresholds],
+    /// What statements may call, where it differs from what they may without a list.
+    pub procedures: Option<&'a AllowList>,
 }
 
 /// Compiled rules. Immutable; one is shared by all requests.
@@ -157,6 +160,9 @@ impl Engine {
         match Exclusions::resolve(&self.rules, tuning.exclusions) {
             Ok(exclusions) => self.exclusions = exclusions,
             Err(of_exclusions) => lost.extend(of_exclusions),
+        }
+        if let Some(list) = tuning.procedures {
+            self.rules.set_procedures(Procedures::new(list));
         }
         if lost.is_empty() { Ok(self) } else { Err(lost) }
     }

@@ -8,6 +8,7 @@ use aho_corasick::{Anchored, MatchKind};
 
 use super::compile::{RULES_MAX, Rule};
 use super::timer::Timer;
+use crate::policy::cypher::Procedures;
 use crate::policy::threat::bytes::{self, is_program, is_prose};
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
@@ -43,7 +44,12 @@ pub(crate) struct RuleSet {
     /// Whether some rule looks at the text of statements.
     reads_statements: bool,
     by_predicate: Vec<(Predicate, Vec<usize>)>,
+    /// What statements may call.
+    procedures: Procedures,
 }
+
+/// The number of the next set.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What running rules takes.
 #[derive(Debug, Default)]
@@ -121,7 +127,6 @@ impl RuleSet {
             let by_text = !r.contains.is_empty() || !r.regexes.is_empty();
             by_text && r.meta.mode != Mode::Off && r.contexts.has(Context::Cypher)
         });
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         Some(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             literals,
@@ -130,12 +135,24 @@ impl RuleSet {
             reads_statements,
             always,
             by_predicate,
+            procedures: Procedures::default(),
             rules,
         })
     }
 
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// What statements may call.
+    pub(crate) fn procedures(&self) -> &Procedures {
+        &self.procedures
+    }
+
+    /// Sets what statements may call. What was found clean before is looked at again.
+    pub(crate) fn set_procedures(&mut self, procedures: Procedures) {
+        self.number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.procedures = procedures;
     }
 
     pub(crate) fn rules(&self) -> &[Rule] {
