@@ -1,6 +1,6 @@
 //! E-mail addresses, as people write them: no quoted names, no comments, a dotted domain.
 
-use super::{Counts, Kind};
+use super::{Kind, Note};
 
 /// Bytes before the `@` (RFC 5321, 4.5.3.1).
 const LOCAL_BYTES_MAX: usize = 64;
@@ -14,16 +14,16 @@ const FILE_ENDINGS: [&[u8]; 12] = [
 ];
 
 /// Looks around an `@`; where to go on.
-pub(super) fn at(text: &[u8], sign: usize, counts: &mut Counts) -> usize {
+pub(super) fn at(text: &[u8], sign: usize, noted: &mut impl Note) -> usize {
     let before = text.get(sign.saturating_sub(LOCAL_BYTES_MAX)..sign);
     let after = text.get(sign + 1..).unwrap_or_default();
     let Some(length) = domain(after) else {
         return sign + 1;
     };
-    if !has_local(before.unwrap_or_default()) {
+    let Some(name) = local(before.unwrap_or_default()) else {
         return sign + 1;
-    }
-    counts.note(Kind::Email);
+    };
+    noted.note(Kind::Email, sign - name..sign + 1 + length);
     sign + 1 + length
 }
 
@@ -31,8 +31,8 @@ fn is_local(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
 }
 
-/// Whether a name stands at the end of these bytes.
-fn has_local(before: &[u8]) -> bool {
+/// The length of the name at the end of these bytes, if one stands there.
+fn local(before: &[u8]) -> Option<usize> {
     let length = before
         .iter()
         .rev()
@@ -41,7 +41,8 @@ fn has_local(before: &[u8]) -> bool {
     let name = before.get(before.len() - length..).unwrap_or_default();
     // A quote before the name belongs to the text around it.
     let name = name.strip_prefix(b"'").unwrap_or(name);
-    name.first().is_some_and(u8::is_ascii_alphanumeric) && name.last() != Some(&b'.')
+    let is = name.first().is_some_and(u8::is_ascii_alphanumeric) && name.last() != Some(&b'.');
+    is.then_some(name.len())
 }
 
 /// The length of the domain these bytes begin with.

@@ -18,6 +18,7 @@ mod phone;
 mod tests;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A kind of personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,11 +107,25 @@ impl Counts {
         let pairs = Kind::ALL.into_iter().zip(self.0);
         pairs.filter(|(_, count)| *count > 0)
     }
+}
 
-    fn note(&mut self, kind: Kind) {
+/// What becomes of personal data that was found.
+trait Note {
+    /// It is of this kind and stands there.
+    fn note(&mut self, kind: Kind, place: Range<usize>);
+}
+
+impl Note for Counts {
+    fn note(&mut self, kind: Kind, _: Range<usize>) {
         if let Some(count) = self.0.get_mut(kind as usize) {
             *count = count.saturating_add(1);
         }
+    }
+}
+
+impl Note for Vec<(Kind, Range<usize>)> {
+    fn note(&mut self, kind: Kind, place: Range<usize>) {
+        self.push((kind, place));
     }
 }
 
@@ -119,12 +134,44 @@ pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// Finds personal data in text as it is, such as Cypher or a log line; in its first [`TEXT_BYTES_MAX`].
 pub fn find(text: &[u8], counts: &mut Counts) {
+    note(text, counts);
+}
+
+/// Where personal data stands in text as it is, in order.
+pub(super) fn places(text: &[u8]) -> Vec<(Kind, Range<usize>)> {
+    let mut places = Vec::new();
+    note(text, &mut places);
+    places
+}
+
+/// Whether these digits are the number of a payment card, whatever stands around them.
+pub(super) fn is_card(digits: &[u8]) -> bool {
+    number::is_card(digits)
+}
+
+/// Finds personal data in a canonical path: each segment is a string of its own, and the one before says what it is.
+pub fn find_in_path(path: &str, counts: &mut Counts) {
+    if next_mark(path.as_bytes(), 0).is_none() && !path.contains('%') {
+        return;
+    }
+    let mut before: &[u8] = b"";
+    for segment in looked_at(path.as_bytes()).split(|byte| *byte == b'/') {
+        let plain = decoded(segment, b'+');
+        if next_mark(&plain, 0).is_some() {
+            // As a pair of JSON, which is what the rules of recognition know.
+            find(&[before, b": \"", &plain, b"\""].concat(), counts);
+        }
+        before = segment;
+    }
+}
+
+fn note(text: &[u8], noted: &mut impl Note) {
     let text = looked_at(text);
     let mut at = 0;
     while let Some(next) = next_mark(text, at) {
         at = match text.get(next) {
-            Some(b'@') => email::at(text, next, counts),
-            _ => number::at(text, at, next, counts),
+            Some(b'@') => email::at(text, next, noted),
+            _ => number::at(text, at, next, noted),
         };
     }
 }
@@ -137,8 +184,13 @@ pub fn find_in_json(text: &[u8], counts: &mut Counts) {
 /// Finds personal data in a query string or form: `%40` is `@`, `+` is a blank.
 pub fn find_in_form(text: &[u8], counts: &mut Counts) {
     let text = looked_at(text);
+    find(&decoded(text, b' '), counts);
+}
+
+/// Undoes percent encoding; `+` is what it is said to be.
+fn decoded(text: &[u8], plus: u8) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'%', b'+', text).is_none() {
-        return find(text, counts);
+        return Cow::Borrowed(text);
     }
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -146,7 +198,7 @@ pub fn find_in_form(text: &[u8], counts: &mut Counts) {
         let code = (*byte == b'%').then(|| hex(after.get(..2))).flatten();
         plain.push(match (byte, code) {
             (_, Some(code)) => code,
-            (b'+', _) => b' ',
+            (b'+', _) => plus,
             _ => *byte,
         });
         rest = match code {
@@ -154,7 +206,7 @@ pub fn find_in_form(text: &[u8], counts: &mut Counts) {
             None => after,
         };
     }
-    find(&plain, counts);
+    Cow::Owned(plain)
 }
 
 fn looked_at(text: &[u8]) -> &[u8] {

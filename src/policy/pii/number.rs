@@ -1,7 +1,7 @@
 //! What stands at a digit: a phrase of grouped digits, or a word of letters and digits.
 
 use super::hint::{self, Hints};
-use super::{Counts, Kind, closes, iban, national, opens, phone, word_end};
+use super::{Kind, Note, closes, iban, national, opens, phone, word_end};
 
 /// Groups of digits read as one phrase; more begin another.
 const GROUPS_MAX: usize = 12;
@@ -14,7 +14,7 @@ type Check = fn(&[u8]) -> bool;
 const DIGITS_MIN: usize = 7;
 
 /// Looks at the first digit after `from`; where to go on, which is behind it.
-pub(super) fn at(text: &[u8], from: usize, digit: usize, counts: &mut Counts) -> usize {
+pub(super) fn at(text: &[u8], from: usize, digit: usize, noted: &mut impl Note) -> usize {
     let before = text.get(from..digit).unwrap_or_default();
     let end = phrase_end(text, digit);
     if end - digit < DIGITS_MIN && !before.last().is_some_and(u8::is_ascii_alphabetic) {
@@ -27,19 +27,19 @@ pub(super) fn at(text: &[u8], from: usize, digit: usize, counts: &mut Counts) ->
         .take_while(|byte| byte.is_ascii_alphabetic())
         .count();
     if letters > 0 {
-        return word(text, digit - letters, letters, counts);
+        return word(text, digit - letters, letters, noted);
     }
     if let Some(begin) = digit.checked_sub(3).filter(|begin| *begin >= from)
         && text.get(digit - 1) == Some(&b' ')
         && let Some(end) = british(text, begin).filter(|_| opens(text, begin))
     {
-        counts.note(Kind::UkNino);
+        noted.note(Kind::UkNino, begin..end);
         return end;
     }
     if !opens(text, digit) {
         return word_end(text, digit);
     }
-    look_at(&Phrase::read(text, digit), counts);
+    look_at(&Phrase::read(text, digit), noted);
     // A number that goes on in letters is no number: its word is passed over whole.
     word_end(text, end)
 }
@@ -63,7 +63,7 @@ fn digits_end(text: &[u8], at: usize) -> usize {
 }
 
 /// A word that begins with letters.
-fn word(text: &[u8], at: usize, letters: usize, counts: &mut Counts) -> usize {
+fn word(text: &[u8], at: usize, letters: usize, noted: &mut impl Note) -> usize {
     let end = word_end(text, at);
     if !opens(text, at) {
         return end;
@@ -79,7 +79,7 @@ fn word(text: &[u8], at: usize, letters: usize, counts: &mut Counts) -> usize {
     };
     match found {
         Some((kind, end)) => {
-            counts.note(kind);
+            noted.note(kind, at..end);
             end
         }
         None => end,
@@ -112,14 +112,15 @@ fn british(text: &[u8], at: usize) -> Option<usize> {
     (national::uk_nino(letters, suffix) && closes(text, end + 1)).then_some(end + 1)
 }
 
-/// Counts what a phrase holds, group by group.
-fn look_at(phrase: &Phrase<'_>, counts: &mut Counts) {
+/// Notes what a phrase holds, group by group.
+fn look_at(phrase: &Phrase<'_>, noted: &mut impl Note) {
     let mut from = 0;
     let mut digits: usize = phrase.groups().iter().map(|group| group.len()).sum();
     while digits >= DIGITS_MIN {
         let groups = match recognise(phrase, from) {
             Some((kind, groups)) => {
-                counts.note(kind);
+                let last = from + groups.max(1) - 1;
+                noted.note(kind, phrase.place(from).0..phrase.place(last).1);
                 groups.max(1)
             }
             None => 1,
@@ -240,7 +241,7 @@ fn named_phone(phrase: &Phrase<'_>, from: usize) -> Option<(Kind, usize)> {
 }
 
 /// A number with the prefix and length of a brand whose last digit checks (ISO/IEC 7812, Luhn).
-fn is_card(digits: &[u8]) -> bool {
+pub(super) fn is_card(digits: &[u8]) -> bool {
     let prefix = |length: usize| {
         let digits = digits.get(..length).unwrap_or_default();
         digits

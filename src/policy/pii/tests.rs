@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Counts, Kind, find, find_in_form, find_in_json, marks, next_mark};
+use super::{Counts, Kind, find, find_in_form, find_in_json, find_in_path, marks, next_mark};
 
 fn found(text: &str) -> Vec<(&'static str, u16)> {
     let mut counts = Counts::default();
@@ -227,6 +227,36 @@ fn around() -> impl Strategy<Value = (String, String)> {
         "[;,)\"'] ?[a-z ]{0,40}"
     ];
     (before, after)
+}
+
+#[test]
+fn a_path_is_looked_at_segment_by_segment() {
+    for (path, kind) in [
+        ("/users/ann@example.com/orders", "email"),
+        ("/users/ann%40example.com", "email"),
+        ("/cards/4111111111111111/limits", "payment_card"),
+        ("/accounts/DE89370400440532013000", "iban"),
+        ("/calls/+14155550123", "phone"),
+        ("/calls/%2B14155550123/x", "phone"),
+        ("/ssn/078051120", "us_ssn"),
+    ] {
+        let mut counts = Counts::default();
+        find_in_path(path, &mut counts);
+        let found: Vec<_> = counts
+            .iter()
+            .map(|(kind, count)| (kind.as_str(), count))
+            .collect();
+        assert_eq!(found, [(kind, 1)], "{path}");
+    }
+    for path in [
+        "/orders/20240101/items/78051120",
+        "/v1/graphs/550e8400-e29b-41d4-a716-446655440000/query",
+        "/static/logo@2x.png",
+    ] {
+        let mut counts = Counts::default();
+        find_in_path(path, &mut counts);
+        assert!(counts.is_empty(), "{path}");
+    }
 }
 
 proptest! {

@@ -58,7 +58,7 @@ pub(super) fn inspect(
     let mut inspector = Inspector::for_request(rules, exclusions, request);
     inspector.run.timer = Timer::new(request.hints.clock);
     if request.hints.pii {
-        pii::find_in_form(request.path.as_bytes(), &mut inspector.out.pii);
+        pii::find_in_path(request.path, &mut inspector.out.pii);
         pii::find_in_form(
             request.query.unwrap_or_default().as_bytes(),
             &mut inspector.out.pii,
