@@ -8,6 +8,7 @@ pub mod client;
 pub mod cypher;
 pub mod hygiene;
 pub mod limits;
+pub(crate) mod mask;
 pub mod penalty;
 pub mod pii;
 pub mod refusal;

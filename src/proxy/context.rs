@@ -1,5 +1,6 @@
 //! What is learned of one request on its way, whatever becomes of it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::app::Snapshot;
 use crate::now::Now;
 use crate::policy::auth::Caller;
 use crate::policy::limits::{ConcurrencyLease, LimitStatus};
+use crate::policy::mask;
 use crate::policy::pii;
 use crate::policy::refusal::Refusal;
 use crate::policy::threat::Inspection;
@@ -180,6 +182,15 @@ impl RequestContext {
     /// The matched route.
     pub(super) fn route(&self) -> Option<&crate::config::Route> {
         self.snapshot.config.routes.get(self.route?)
+    }
+
+    /// A path as it is kept: without what looks like a secret or personal data, nor what the route calls a secret.
+    pub(super) fn kept_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        let template = self.route().map(|route| &route.path);
+        mask::path(path, &|segment| {
+            let name = template.and_then(|template| template.parameter_at(segment));
+            name.is_some_and(|name| mask::says_secret(name.as_bytes()))
+        })
     }
 
     /// The decision id: the id of the audit event that records the decision.

@@ -22,6 +22,7 @@ use crate::hex;
 use crate::now::Now;
 use crate::policy::auth::AuthRefusal;
 use crate::policy::limits::LimitType;
+use crate::policy::mask;
 use crate::policy::pii;
 use crate::policy::refusal::Refusal;
 use crate::policy::threat::{self, Mode, QueryClass};
@@ -45,16 +46,17 @@ pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
         .map(|value| String::from_utf8_lossy(value.as_bytes()))
         .unwrap_or_default();
     let path = ctx.path.clone();
-    let path = without_keys(
+    let path = ctx.kept_path(
         path.as_deref()
             .unwrap_or_else(|| clipped(request.uri.path())),
     );
+    let user_agent = mask::text(clipped(&user_agent));
     let details = joined(mitigate::details(session, ctx), ctx.rewritten_values());
     let seen = Seen {
         details,
         method: request.method.as_str(),
         path: &path,
-        user_agent: clipped(&user_agent),
+        user_agent: &user_agent,
         request_bytes: session.body_bytes_read() as u64,
         protocol_version: if session.is_http2() { "2" } else { "1.1" },
     };
@@ -73,7 +75,7 @@ pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8
         .unwrap_or("UNKNOWN");
     // The query may hold secrets; an unparsed target is kept without it.
     let target = words.next().unwrap_or_default();
-    let path = without_keys(target.split(['?', '#']).next().unwrap_or_default());
+    let path = ctx.kept_path(target.split(['?', '#']).next().unwrap_or_default());
     let seen = Seen {
         details: None,
         method,
@@ -83,22 +85,6 @@ pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8
         protocol_version: "1.1",
     };
     record(app, ctx, &seen);
-}
-
-/// A path without what looks like an API key: somebody pasted one where logs would keep it.
-pub(super) fn without_keys(path: &str) -> Cow<'_, str> {
-    if !["rg_live_", "rg_test_"]
-        .iter()
-        .any(|prefix| path.contains(prefix))
-    {
-        return Cow::Borrowed(path);
-    }
-    let is_key = |segment: &&str| segment.contains("rg_live_") || segment.contains("rg_test_");
-    let kept: Vec<&str> = path
-        .split('/')
-        .map(|segment| if is_key(&segment) { "[key]" } else { segment })
-        .collect();
-    Cow::Owned(kept.join("/"))
 }
 
 /// What two parts of the gateway have to tell in one object.
@@ -256,7 +242,7 @@ fn data_accessed(ctx: &RequestContext) -> Option<DataAccessed<'_>> {
         return None;
     }
     Some(DataAccessed {
-        graph_ids: ctx.graph_id.iter().map(|graph| (&**graph).into()).collect(),
+        graph_ids: ctx.graph_id.iter().map(|graph| mask::text(graph)).collect(),
         query_hash: ctx.query_hash.as_deref().map(Into::into),
         result_count: ctx.rows,
         data_classification: ctx.graph_id.as_deref().and_then(|graph| {
@@ -361,7 +347,7 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
             severity: found.severity.name().into(),
             confidence: three_decimals(found.confidence),
             description: (&*found.description).into(),
-            field: (&*found.field).into(),
+            field: mask::text(&found.field),
             excerpt: (&*found.excerpt).into(),
             mode: found.mode.name().into(),
             score: three_decimals(found.score),

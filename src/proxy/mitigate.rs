@@ -12,6 +12,7 @@ use super::context::RequestContext;
 use crate::app::App;
 use crate::hex;
 use crate::policy::auth::Caller;
+use crate::policy::mask;
 use crate::policy::penalty::Effect;
 use crate::policy::refusal::Refusal;
 use crate::policy::threat::{Inspection, Mitigation, Mode};
@@ -194,18 +195,19 @@ fn left(until_micros: i64, ctx: &RequestContext) -> Duration {
 pub(super) fn details(session: &Session, ctx: &RequestContext) -> Option<Value> {
     let penalty_id = ctx.standing.monitored_by?;
     let request = session.req_header();
-    let header_names: Vec<&str> = request
+    let header_names: Vec<_> = request
         .headers
         .keys()
-        .map(HeaderName::as_str)
+        .map(|name| mask::text(name.as_str()))
         .take(NAMES_MAX)
         .collect();
-    let query_names: Vec<&str> = request
+    let query_names: Vec<String> = request
         .uri
         .query()
         .into_iter()
         .flat_map(|query| query.split('&'))
-        .map(|pair| clipped(pair.split('=').next().unwrap_or_default()))
+        .map(|pair| mask::text(pair.split('=').next().unwrap_or_default()))
+        .map(|name| clipped(&name).to_owned())
         .take(NAMES_MAX)
         .collect();
     let content_type = request.headers.get(CONTENT_TYPE);
@@ -228,7 +230,8 @@ pub(super) fn details(session: &Session, ctx: &RequestContext) -> Option<Value> 
             "penalty_id": penalty_id.to_string(),
             "header_names": header_names,
             "query_parameter_names": query_names,
-            "content_type": content_type.and_then(|value| value.to_str().ok()).map(clipped),
+            "content_type": content_type.and_then(|value| value.to_str().ok())
+                .map(|value| clipped(&mask::text(value)).to_owned()),
             "tls": ctx.downstream.as_ref().is_some_and(|peer| peer.tls),
             "http2": session.is_http2(),
             "attempts": ctx.tried.len(),

@@ -3,7 +3,6 @@
 use pingora::proxy::Session;
 
 use super::context::RequestContext;
-use super::finish::without_keys;
 use crate::app::App;
 use crate::audit::timestamp;
 use crate::policy::threat::{Inspection, Verdict};
@@ -56,8 +55,8 @@ fn recorded(
         client: ctx.client,
         method: request.method.to_string(),
         path: match request.uri.query() {
-            Some(query) => format!("{}?{query}", without_keys(request.uri.path())),
-            None => without_keys(request.uri.path()).into_owned(),
+            Some(query) => format!("{}?{query}", ctx.kept_path(request.uri.path())),
+            None => ctx.kept_path(request.uri.path()).into_owned(),
         },
         verdict: Some(
             if found.verdict == Verdict::Block {

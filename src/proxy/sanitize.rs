@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::context::RequestContext;
 use crate::hex;
+use crate::policy::mask;
 use crate::policy::refusal::Refusal;
 use crate::policy::threat::{
     Engine, Inspect, Inspection, Mitigation, Sanitized, SanitizedValue, Verdict,
@@ -100,7 +101,7 @@ impl RequestContext {
         let told = values.iter().map(|value| {
             let rules: Vec<&str> = value.rules.iter().map(|rule| &**rule).collect();
             json!({
-                "field": value.field, "rules": rules,
+                "field": mask::text(&value.field), "rules": rules,
                 "before_sha256": hex::text(&value.before),
                 "after_sha256": hex::text(&value.after),
             })

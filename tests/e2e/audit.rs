@@ -77,6 +77,84 @@ async fn a_secret_never_gets_into_the_log() {
 }
 
 #[tokio::test]
+async fn no_secret_and_nothing_personal_is_in_the_event_of_an_attack() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream)
+        .with("inspection.pii", json!("request"))
+        .start()
+        .await;
+    let key = gateway.key().secret.clone();
+    let escaped = key.replace('_', "\\u005f");
+    let attack = "' UNION SELECT a FROM b -- <script>alert(1)</script>";
+    let bodies = [
+        format!(r#"{{"note": "{attack} {key}"}}"#),
+        format!(r#"{{"note": "{attack} {escaped}"}}"#),
+        format!(r#"{{"note": "{attack} 4111 1111 1111 1111 ann.smith@example.com"}}"#),
+        format!(
+            r#"{{"p\u0061ssword": "hunter2 {attack}", "secret": {{"a": "hunter2 {attack}"}}}}"#
+        ),
+        format!(r#"{{"note": "password=hunter2& {attack}", "ann.smith@example.com": "{attack}"}}"#),
+        "<user><password>hunter2 ' UNION SELECT a FROM b -- </password></user>".to_owned(),
+        format!("{attack} {}", key.replace('_', "%5F")),
+    ];
+    for body in &bodies {
+        let request = gateway
+            .request(
+                Method::POST,
+                "/v1/graphs/ann.smith%40example.com/query?tel=%2B14155550123",
+            )
+            .header("cookie", format!("session=hunter2{attack}; theme=hunter2"))
+            .header(
+                "user-agent",
+                format!("agent {key} ann.smith@example.com 4111111111111111"),
+            )
+            .header(
+                "content-type",
+                if body.starts_with('<') {
+                    "application/xml"
+                } else {
+                    "application/json"
+                },
+            );
+        gateway.send(request.body(body.clone())).await;
+    }
+    let events = json!(gateway.exported()).to_string();
+    for secret in [&key[17..], "hunter2", "1111", "smith"] {
+        assert!(!events.contains(secret), "{secret}: {events}");
+    }
+    for mask in ["[secret]", "[api-key]", "[card]", "[email]", "UNION SELECT"] {
+        assert!(events.contains(mask), "{mask}: {events}");
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn personal_data_in_the_path_is_counted_and_not_kept() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream)
+        .with("inspection.pii", json!("request"))
+        .start()
+        .await;
+    for (segment, kind) in [
+        ("4111111111111111", "payment_card"),
+        ("DE89370400440532013000", "iban"),
+        ("+14155550123", "phone"),
+        ("ann@example.com", "email"),
+        ("ann%40example.com", "email"),
+    ] {
+        let path = format!("/v1/graphs/{segment}/query");
+        let request = gateway.request(Method::POST, &path);
+        let answer = gateway
+            .send(request.json(&json!({"query": "RETURN 1"})))
+            .await;
+        let event = gateway.audit_of(&answer).await;
+        assert_eq!(event["data_accessed"]["pii_kinds"][kind], 1, "{event}");
+        assert!(!event.to_string().contains(segment), "{event}");
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn a_blocked_request_keeps_what_was_found() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::before(&upstream).await;

@@ -76,6 +76,15 @@ impl PathTemplate {
         })
     }
 
+    /// The name of the parameter that takes a segment, counted from the left; a wildcard takes all that follow.
+    pub fn parameter_at(&self, index: usize) -> Option<&str> {
+        match self.segments.get(index).or(self.segments.last())? {
+            Segment::Parameter(name) if index < self.segments.len() => Some(name),
+            Segment::Wildcard(name) => Some(name),
+            Segment::Parameter(_) | Segment::Fixed(_) => None,
+        }
+    }
+
     /// One of the paths it takes.
     pub fn a_path(&self) -> String {
         let segments = self.segments.iter().map(|segment| match segment {

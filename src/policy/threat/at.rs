@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::policy::mask;
+
 /// One step of a path; the chain lives on the stack of whoever walks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At<'a> {
@@ -50,6 +52,24 @@ impl<'a> At<'a> {
             Step::Name(name) => Some(name),
             Step::Index(_) => self.parent.and_then(At::last_name),
             Step::Root(_) => None,
+        }
+    }
+
+    /// Whether a name on the way here says that what stands below it is a secret; `own` says whether the last one counts.
+    pub(super) fn is_secret(&self, own: bool) -> bool {
+        let says = match self.step {
+            Step::Name(name) => own && mask::is_secret_name(name),
+            Step::Index(_) | Step::Root(_) => false,
+        };
+        let own = own || matches!(self.step, Step::Name(_));
+        says || self.parent.is_some_and(|parent| parent.is_secret(own))
+    }
+
+    /// Whether it stands in the place of its own of this name, or is that place.
+    pub(super) fn is_within(&self, root: &str) -> bool {
+        match self.parent {
+            Some(parent) => parent.is_within(root),
+            None => matches!(self.step, Step::Root(own) if own == root),
         }
     }
 

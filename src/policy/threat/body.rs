@@ -227,7 +227,13 @@ pub(super) fn lines(inspector: &mut Inspector<'_>, text: &[u8]) {
 
 /// Comma, semicolon or tab separated cells; quotes may hold separators and line ends.
 pub(super) fn cells(inspector: &mut Inspector<'_>, text: &[u8], root: &At<'_>) {
+    let before = inspector.out.indicators.len();
     let head = text.split(|b| *b == b'\n').next().unwrap_or_default();
+    cell_values(inspector, text, head, root);
+    inspector.hide_since(before, head);
+}
+
+fn cell_values(inspector: &mut Inspector<'_>, text: &[u8], head: &[u8], root: &At<'_>) {
     let count = |byte: u8| head.iter().filter(|b| **b == byte).count();
     let separator = [b',', b';', b'\t']
         .into_iter()

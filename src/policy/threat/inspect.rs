@@ -385,10 +385,12 @@ impl<'e> Inspector<'e> {
         let mut found = Found::default();
         detect::graphql(text, &mut found);
         self.match_rules(text, Context::Graphql, &found, at);
+        let before = self.out.indicators.len();
         let arguments = at.name(b"arguments");
         for argument in detect::graphql_texts(text) {
             self.value(argument, Context::Json, &arguments);
         }
+        self.hide_since(before, text);
     }
 
     /// JSON inside a string: true when it was JSON and was walked.

@@ -16,6 +16,12 @@ const DECLARATION_BYTES_MAX: usize = 128;
 
 /// XML: its document type, then its values.
 pub(super) fn xml(inspector: &mut Inspector<'_>, text: &[u8], at: &At<'_>) {
+    let before = inspector.out.indicators.len();
+    look_at_values(inspector, text, at);
+    inspector.hide_since(before, text);
+}
+
+fn look_at_values(inspector: &mut Inspector<'_>, text: &[u8], at: &At<'_>) {
     if let Some(place) = super::detect::doctype(text) {
         let tail = text.get(place..).unwrap_or_default();
         inspector.found_at(Predicate::XmlDoctype, tail, Context::Xml, at);
