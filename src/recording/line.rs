@@ -44,6 +44,9 @@ pub struct Recorded {
     /// Whether only the beginning of the body was kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub body_cut: bool,
+    /// Why the body was left out, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What was decided then: `pass` or `block`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,

@@ -49,7 +49,7 @@ pub use exclude::{Exclusion, FieldPattern, Origin, Target};
 pub use kinds::{Mitigation, Mitigations, Mode, Severity, Verdict};
 pub use sanitize::{Sanitized, SanitizedValue};
 pub use selftest::{TestFailure, TestReport};
-pub use spans::replace_named_strings;
+pub use spans::{Rewrite, rewrite};
 pub use threshold::{CategoryThresholds, Thresholds};
 
 use crate::diagnostic::Diagnostic;

@@ -1,27 +1,128 @@
-//! Strings of a JSON document replaced in place; every other byte stays as it is.
+//! Values of a JSON document replaced in place; every other byte stays as it is.
 
 use super::at::At;
-use super::json::{self, Leaf};
+use super::json;
 
-/// A JSON document in which the strings of some names are replaced, strings in lists under the name too; `None`
-/// when the text is no document the walker takes.
-pub fn replace_named_strings(
-    text: &[u8],
-    named: &dyn Fn(&[u8]) -> bool,
-    new: &str,
-) -> Option<Vec<u8>> {
-    let mut replaced = Vec::new();
-    let mut index = 0;
-    json::walk(text, &At::root("$"), &mut |leaf, at| {
-        if let Leaf::Text(_) = leaf {
-            if at.last_name().is_some_and(named) {
-                replaced.push((index, encoded(new.as_bytes())));
+/// What becomes of the parts of a JSON document that is rewritten.
+pub trait Rewrite {
+    /// What stands in the place of a name's whole value, whatever it is; `None` keeps it.
+    fn value(&self, name: &[u8]) -> Option<&str>;
+    /// What stands in the place of a name; `None` keeps it.
+    fn name(&self, name: &[u8]) -> Option<String>;
+    /// What stands in the place of a string or number below a name; `None` keeps it.
+    fn text(&self, name: &[u8], text: &[u8]) -> Option<String>;
+}
+
+/// A JSON document, rewritten; every other byte stays as it is. `None` when it is no document the walker takes.
+pub fn rewrite(text: &[u8], by: &dyn Rewrite) -> Option<Vec<u8>> {
+    json::walk(text, &At::root("$"), &mut |_, _| ()).ok()?;
+    let mut rewriter = Rewriter {
+        text,
+        at: 0,
+        out: Vec::with_capacity(text.len()),
+        by,
+    };
+    rewriter.value(b"")?;
+    rewriter.blank();
+    Some(rewriter.out)
+}
+
+/// Walks a document that is known to be one, so it looks no further than it must. As deep as the walker goes.
+struct Rewriter<'t> {
+    text: &'t [u8],
+    at: usize,
+    out: Vec<u8>,
+    by: &'t dyn Rewrite,
+}
+
+impl<'t> Rewriter<'t> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    /// Copies up to a place.
+    fn copy(&mut self, end: usize) {
+        self.out
+            .extend_from_slice(self.text.get(self.at..end).unwrap_or_default());
+        self.at = end;
+    }
+
+    fn blank(&mut self) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let blank = |byte: &u8| b" \n\r\t\xef\xbb\xbf".contains(byte);
+        let length = rest.iter().position(|byte| !blank(byte));
+        self.copy(self.at + length.unwrap_or(rest.len()));
+    }
+
+    fn value(&mut self, name: &[u8]) -> Option<()> {
+        self.blank();
+        match self.peek()? {
+            b'{' | b'[' => self.list(name),
+            b'"' => self.string(&|by, said| by.text(name, said)).map(drop),
+            _ => {
+                let rest = self.text.get(self.at..)?;
+                let length = rest.iter().position(|byte| b",]} \n\r\t".contains(byte));
+                let scalar = rest.get(..length.unwrap_or(rest.len()))?;
+                self.replace_or_copy(self.at + scalar.len(), self.by.text(name, scalar));
+                Some(())
             }
-            index += 1;
         }
-    })
-    .ok()?;
-    Some(splice(text, &replaced))
+    }
+
+    /// An object or an array.
+    fn list(&mut self, name: &[u8]) -> Option<()> {
+        let object = self.peek() == Some(b'{');
+        self.copy(self.at + 1);
+        self.blank();
+        while !matches!(self.peek()?, b'}' | b']') {
+            if object {
+                let key = self.string(&|by, key| by.name(key))?;
+                self.blank();
+                self.copy(self.at + 1);
+                self.member(&key)?;
+            } else {
+                self.value(name)?;
+            }
+            self.blank();
+            if self.peek()? == b',' {
+                self.copy(self.at + 1);
+            }
+            self.blank();
+        }
+        self.copy(self.at + 1);
+        Some(())
+    }
+
+    /// The value of a key.
+    fn member(&mut self, key: &[u8]) -> Option<()> {
+        let Some(new) = self.by.value(key) else {
+            return self.value(key);
+        };
+        self.blank();
+        let kept = self.out.len();
+        self.value(b"")?;
+        self.out.truncate(kept);
+        self.out.extend(encoded(new.as_bytes()));
+        Some(())
+    }
+
+    /// A string; gives what it says.
+    fn string(&mut self, new: &dyn Fn(&dyn Rewrite, &[u8]) -> Option<String>) -> Option<Vec<u8>> {
+        let end = string_end(self.text, self.at);
+        let said: String = serde_json::from_slice(self.text.get(self.at..end)?).ok()?;
+        self.replace_or_copy(end, new(self.by, said.as_bytes()));
+        Some(said.into_bytes())
+    }
+
+    fn replace_or_copy(&mut self, end: usize, new: Option<String>) {
+        match new {
+            Some(new) => {
+                self.out.extend(encoded(new.as_bytes()));
+                self.at = end;
+            }
+            None => self.copy(end),
+        }
+    }
 }
 
 /// A string as it stands in a document, quotes included.
