@@ -26,7 +26,7 @@ impl Plain {
         let start = |at: usize| {
             self.starts
                 .get(at)
-                .or(self.starts.last())
+                .or_else(|| self.starts.last())
                 .copied()
                 .unwrap_or_default()
         };

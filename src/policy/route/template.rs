@@ -78,7 +78,7 @@ impl PathTemplate {
 
     /// The name of the parameter that takes a segment, counted from the left; a wildcard takes all that follow.
     pub fn parameter_at(&self, index: usize) -> Option<&str> {
-        match self.segments.get(index).or(self.segments.last())? {
+        match self.segments.get(index).or_else(|| self.segments.last())? {
             Segment::Parameter(name) if index < self.segments.len() => Some(name),
             Segment::Wildcard(name) => Some(name),
             Segment::Parameter(_) | Segment::Fixed(_) => None,

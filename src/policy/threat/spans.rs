@@ -58,7 +58,7 @@ impl<'t> Rewriter<'t> {
         self.blank();
         match self.peek()? {
             b'{' | b'[' => self.list(name),
-            b'"' => self.string(&|by, said| by.text(name, said)).map(drop),
+            b'"' => self.string(|by, said| by.text(name, said)).map(drop),
             _ => {
                 let rest = self.text.get(self.at..)?;
                 let length = rest.iter().position(|byte| b",]} \n\r\t".contains(byte));
@@ -76,7 +76,7 @@ impl<'t> Rewriter<'t> {
         self.blank();
         while !matches!(self.peek()?, b'}' | b']') {
             if object {
-                let key = self.string(&|by, key| by.name(key))?;
+                let key = self.string(|by, key| by.name(key))?;
                 self.blank();
                 self.copy(self.at + 1);
                 self.member(&key)?;
@@ -107,7 +107,7 @@ impl<'t> Rewriter<'t> {
     }
 
     /// A string; gives what it says.
-    fn string(&mut self, new: &dyn Fn(&dyn Rewrite, &[u8]) -> Option<String>) -> Option<Vec<u8>> {
+    fn string(&mut self, new: impl Fn(&dyn Rewrite, &[u8]) -> Option<String>) -> Option<Vec<u8>> {
         let end = string_end(self.text, self.at);
         let said: String = serde_json::from_slice(self.text.get(self.at..end)?).ok()?;
         self.replace_or_copy(end, new(self.by, said.as_bytes()));
