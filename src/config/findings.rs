@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Place};
+use crate::policy::mask;
 
 /// Errors and advice kept of one run each; further errors are counted, further advice is not given.
 const FINDINGS_MAX: usize = 200;
@@ -132,9 +133,10 @@ impl Findings {
     }
 }
 
-/// A value as it may stand in a message: one line, no control characters, bounded.
+/// A value as it may stand in a message: one line, no control characters, bounded, no password in it.
 pub(super) fn shown(value: impl Display) -> String {
     let value = value.to_string();
+    let value = mask::credentials(&value);
     if value.is_empty() {
         return "\"\"".to_owned();
     }

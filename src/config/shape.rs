@@ -17,18 +17,24 @@ use crate::diagnostic::did_you_mean;
 /// Longer keys are compared with none of the known ones, and are no names.
 const KEY_BYTES_MAX: usize = 64;
 
-/// Reports and strikes whatever of `node` the schema does not allow.
-///
-/// The recursion is as deep as the schema, which is not recursive.
+/// Reports and strikes whatever of `node` the schema does not allow. Values of secrets are never shown.
 pub(super) fn check(node: &Node, schema: &Json, path: &str, findings: &mut Findings) {
+    check_within(node, schema, path, false, findings);
+}
+
+/// The same below a secret or not. The recursion is as deep as the schema, which is not recursive.
+fn check_within(node: &Node, schema: &Json, path: &str, secret: bool, findings: &mut Findings) {
+    let secret = secret || is_secret(schema);
     match (&node.value, schema.get("type").and_then(Json::as_str)) {
         (Value::Map(entries), Some("object")) => {
-            check_entries(node, entries, schema, path, findings);
+            check_entries(node, entries, schema, (path, secret), findings);
         }
-        (Value::List(items), Some("array")) => check_items(node, items, schema, path, findings),
+        (Value::List(items), Some("array")) => {
+            check_items(node, items, schema, (path, secret), findings);
+        }
         _ => {
             if let Err(wrong) = check_scalar(&node.value, schema) {
-                wrong.report(node, schema, path, findings);
+                wrong.report(node, schema, (path, secret), findings);
                 node.struck.set(true);
             }
         }
@@ -39,7 +45,7 @@ fn check_entries(
     node: &Node,
     entries: &[(Key, Node)],
     schema: &Json,
-    path: &str,
+    (path, secret): (&str, bool),
     findings: &mut Findings,
 ) {
     let properties = schema.get("properties").and_then(Json::as_object);
@@ -60,7 +66,7 @@ fn check_entries(
                 report_no_name(key, path, findings);
                 continue;
             }
-            if let Some(meant) = report_unknown(key, properties, path, findings) {
+            if let Some(meant) = report_unknown(key, properties, (path, secret), findings) {
                 // Reported once: not also as missing.
                 seen.entry(meant).or_insert(key.spot);
             }
@@ -75,7 +81,7 @@ fn check_entries(
             continue;
         }
         seen.insert(name, key.spot);
-        check(value, schema, &here, findings);
+        check_within(value, schema, &here, secret, findings);
     }
     for required in strings(schema, "required").filter(|key| !seen.contains_key(key)) {
         let reason = format!("missing key: {required}");
@@ -125,7 +131,7 @@ fn report_no_name(key: &Key, path: &str, findings: &mut Findings) {
 fn report_unknown<'s>(
     key: &Key,
     properties: Option<&'s Map<String, Json>>,
-    path: &str,
+    (path, secret): (&str, bool),
     findings: &mut Findings,
 ) -> Option<&'s str> {
     let known = || {
@@ -141,12 +147,35 @@ fn report_unknown<'s>(
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("known keys are {}", known().collect::<Vec<_>>().join(", ")),
     };
-    let reason = format!("unknown key: {}", shown(&key.text));
+    let reason = match secret && meant.is_none() {
+        true => "unknown key; it is not shown, since it may be the secret".to_owned(),
+        false => format!("unknown key: {}", shown(&key.text)),
+    };
     findings.error_with_hint(key.spot, path, reason, hint);
     meant
 }
 
-fn check_items(node: &Node, items: &[Node], schema: &Json, path: &str, findings: &mut Findings) {
+/// Whether the schema says that what it describes is a secret.
+fn is_secret(schema: &Json) -> bool {
+    schema.get("writeOnly").and_then(Json::as_bool) == Some(true)
+}
+
+/// Whether a secret may stand somewhere in what the schema describes.
+fn holds_secret(schema: &Json) -> bool {
+    let properties = schema.get("properties").and_then(Json::as_object);
+    is_secret(schema)
+        || schema.get("items").is_some_and(holds_secret)
+        || of_any_key(schema).is_some_and(holds_secret)
+        || properties.is_some_and(|properties| properties.values().any(holds_secret))
+}
+
+fn check_items(
+    node: &Node,
+    items: &[Node],
+    schema: &Json,
+    (path, secret): (&str, bool),
+    findings: &mut Findings,
+) {
     if let Some(min) = bound(schema, "minItems")
         && items.len() < min
     {
@@ -166,7 +195,7 @@ fn check_items(node: &Node, items: &[Node], schema: &Json, path: &str, findings:
             if findings.are_full() {
                 return;
             }
-            check(item, schema, &item_path(path, index), findings);
+            check_within(item, schema, &item_path(path, index), secret, findings);
         }
     }
 }
@@ -230,16 +259,22 @@ fn check_range(number: f64, schema: &Json) -> Result<(), Wrong> {
 }
 
 impl Wrong {
-    fn report(self, node: &Node, schema: &Json, path: &str, findings: &mut Findings) {
-        let secret = schema.get("writeOnly").and_then(Json::as_bool) == Some(true);
-        let got = if secret {
-            "[redacted]".to_owned()
-        } else {
-            describe(&node.value)
-        };
+    fn report(
+        self,
+        node: &Node,
+        schema: &Json,
+        (path, secret): (&str, bool),
+        findings: &mut Findings,
+    ) {
+        // Somebody who writes text where a section belongs may have written the section's secret.
+        let scalar = !matches!(node.value, Value::Null | Value::List(_) | Value::Map(_));
+        if secret || scalar && holds_secret(schema) {
+            return self.report_unshown(node, schema, path, findings);
+        }
+        let got = describe(&node.value);
         let (reason, hint) = match self {
             Self::Type(expected) => {
-                let hint = type_hint(node, expected).filter(|_| !secret);
+                let hint = type_hint(node, expected);
                 (format!("must be {expected}: {got}"), hint)
             }
             Self::Choice(words) => {
@@ -263,6 +298,31 @@ impl Wrong {
             Some(hint) => findings.error_with_hint(spot, path, reason, hint),
             None => findings.error(spot, path, reason),
         }
+    }
+}
+
+impl Wrong {
+    /// Says what must stand there, and nothing of what does.
+    fn report_unshown(&self, node: &Node, schema: &Json, path: &str, findings: &mut Findings) {
+        let must = match self {
+            Self::Type(expected) => format!("be {expected}"),
+            Self::Choice(words) => format!("be one of {}", words.join(", ")),
+            Self::Range(..) => "be within its bounds".to_owned(),
+            Self::Length(min, max) => format!("have {min} to {max} characters"),
+        };
+        let got = match &node.value {
+            Value::Null => "it is empty".to_owned(),
+            Value::List(_) | Value::Map(_) => format!("not {}", describe(&node.value)),
+            _ => "its value is not shown".to_owned(),
+        };
+        let hint = match schema.get("type").and_then(Json::as_str) {
+            Some("object") if is_secret(schema) => "write {file: /run/secrets/name} or {env: NAME}",
+            Some("object") => "write one `key: value` a line below it",
+            Some("array") => "write one `- value` a line below it",
+            _ if is_secret(schema) => "write ${NAME} for an environment variable",
+            _ => "name a file or variable, in quotes; the secret itself does not belong here",
+        };
+        findings.error_with_hint(node.spot, path, format!("must {must}; {got}"), hint);
     }
 }
 

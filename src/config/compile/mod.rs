@@ -159,6 +159,22 @@ impl Compiler<'_> {
         }
     }
 
+    /// Parses a text, and says what to do about one that is wrong.
+    fn parsed_or_hint<T, E: Display>(
+        &mut self,
+        text: &Placed<String>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+        hint: &str,
+    ) -> Option<T> {
+        if is_missing(text) {
+            return None;
+        }
+        let parsed = parse(&text.value);
+        let wrong =
+            |cause| self.error_with_hint(text, format!("{cause}: {}", shown(&text.value)), hint);
+        parsed.map_err(wrong).ok()
+    }
+
     /// An address to listen on or connect to.
     fn address(&mut self, text: &Placed<String>) -> Option<SocketAddr> {
         if is_missing(text) {

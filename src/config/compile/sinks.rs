@@ -17,6 +17,10 @@ use crate::config::sinks::{
     TlsClient,
 };
 
+/// What to do about a secret that is not said where it is.
+const SECRET_HINT: &str = "write {file: /run/secrets/name} or {env: NAME}";
+/// What to do about a text that is no word of a protocol.
+const WORD_HINT: &str = "letters, digits and signs such as `-`, `.` and `_`";
 /// Size of a file that holds a secret.
 const SECRET_BYTES_MAX: usize = 4096;
 
@@ -77,7 +81,12 @@ impl Compiler<'_> {
                 self.findings.names(&path)
             };
             if got != "none" || !given.iter().any(is_reported) {
-                self.error(shape, format!("must have exactly one of {any}: {got}"));
+                let hint = "a sink of its own for each place events are delivered to";
+                self.error_with_hint(
+                    shape,
+                    format!("must have exactly one of {any}: {got}"),
+                    hint,
+                );
             }
             return None;
         }
@@ -115,14 +124,15 @@ impl Compiler<'_> {
     fn syslog_sink(&mut self, shape: &SyslogSinkShape) -> Option<SyslogSink> {
         let server = self.server(&shape.address, shape.tls.as_ref());
         let hostname = match &shape.hostname {
-            Some(name) => Some(self.parsed(name, visible_ascii)?),
+            Some(name) => Some(self.parsed_or_hint(name, visible_ascii, WORD_HINT)?),
             None => None,
         };
-        let app_name = self.parsed(&shape.app_name, visible_ascii);
+        let app_name = self.parsed_or_hint(&shape.app_name, visible_ascii, WORD_HINT);
         if let (Some(tls), SyslogTransport::Udp) = (&shape.tls, shape.transport.value) {
-            self.error(tls, "must be absent where transport is udp");
+            let hint = "take transport: tcp, or remove tls";
+            self.error_with_hint(tls, "must be absent where transport is udp", hint);
             return None;
-        }
+        })
         Some(SyslogSink {
             server: server?,
             transport: shape.transport.value,
@@ -140,7 +150,7 @@ impl Compiler<'_> {
             Some(secret) => Some(self.secret(secret)?),
             None => None,
         };
-        let tag = self.parsed(&shape.tag, visible_ascii);
+        let tag = self.parsed_or_hint(&shape.tag, visible_ascii, WORD_HINT);
         Some(FluentdSink {
             server: server?,
             tag: tag?,
@@ -154,7 +164,8 @@ impl Compiler<'_> {
         address: &Placed<String>,
         tls: Option<&Placed<TlsClientShape>>,
     ) -> Option<Server> {
-        let parsed = self.parsed(address, text::host_and_port);
+        let hint = "a name or IP address and a port, without http://";
+        let parsed = self.parsed_or_hint(address, text::host_and_port, hint);
         let tls = match (tls, &parsed) {
             (Some(tls), Some((host, _))) => Some(self.tls_client(&tls.value, host)?),
             (Some(_), None) => return None,
@@ -171,7 +182,10 @@ impl Compiler<'_> {
             None => None,
         };
         let name = match &shape.server_name {
-            Some(name) => self.parsed(name, server_name)?,
+            Some(name) => {
+                let hint = "as it stands in the server's certificate";
+                self.parsed_or_hint(name, server_name, hint)?
+            }
             // The host was checked with the address.
             None => server_name(host).ok()?,
         };
@@ -180,12 +194,14 @@ impl Compiler<'_> {
             (None, None) => None,
             (Some(alone), None) => {
                 let reason = "must stand beside private_key_file";
-                self.error(alone, format!("{reason}: {}", shown(&alone.value)));
+                let hint = "a client shows both, a certificate and its key, or none";
+                self.error_with_hint(alone, format!("{reason}: {}", shown(&alone.value)), hint);
                 return None;
             }
             (None, Some(alone)) => {
                 let reason = "must stand beside certificate_file";
-                self.error(alone, format!("{reason}: {}", shown(&alone.value)));
+                let hint = "a client shows both, a certificate and its key, or none";
+                self.error_with_hint(alone, format!("{reason}: {}", shown(&alone.value)), hint);
                 return None;
             }
         };
@@ -203,7 +219,9 @@ impl Compiler<'_> {
         let pair = CertifiedKey::from_der(certificates.clone(), private.clone_key(), &provider);
         if let Err(cause) = pair {
             let reason = format!("must be the key of the certificate ({cause})");
-            self.error(key, format!("{reason}: {}", shown(&key.value)));
+            let hint =
+                "`openssl x509 -noout -pubkey` and `openssl pkey -pubout` must print the same";
+            self.error_with_hint(key, format!("{reason}: {}", shown(&key.value)), hint);
             return None;
         }
         Some(Identity {
@@ -222,24 +240,29 @@ impl Compiler<'_> {
             (None, Some(name)) => match std::env::var(&name.value) {
                 Ok(text) => (name, text),
                 Err(_) => {
-                    let reason = "environment variable is not set";
-                    self.error(name, format!("{reason}: {}", shown(&name.value)));
+                    self.unset(name);
                     return None;
                 }
             },
             (None, None) if self.findings.names(&shape.path) => return None,
             (None, None) => {
-                self.error(shape, "must have exactly one of file, env: none");
+                self.error_with_hint(
+                    shape,
+                    "must have exactly one of file, env: none",
+                    SECRET_HINT,
+                );
                 return None;
             }
             (Some(_), Some(_)) => {
-                self.error(shape, "must have exactly one of file, env: file, env");
+                let reason = "must have exactly one of file, env: file, env";
+                self.error_with_hint(shape, reason, SECRET_HINT);
                 return None;
             }
         };
         let line = text.trim_end_matches(['\r', '\n']);
         if line.is_empty() || line.contains(char::is_control) {
-            self.error(
+            let hint = "the secret alone; a line end after it does no harm";
+            self.error_with_hint(
                 at,
                 format!("must hold one line of text: {}", shown(&at.value)),
             );
@@ -249,11 +272,25 @@ impl Compiler<'_> {
     }
 }
 
+                hint,
 /// A word of a protocol's header.
 fn visible_ascii(text: &str) -> Result<Arc<str>, &'static str> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.into())
     } else {
+
+    /// What looks like no name of a variable may be the secret itself, and is not shown.
+    fn unset(&mut self, name: &Placed<String>) {
+        let reason = "environment variable is not set";
+        let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.value.bytes().all(usual) {
+            let hint = "set it where the gateway is started, or name a file";
+            self.error_with_hint(name, format!("{reason}: {}", shown(&name.value)), hint);
+        } else {
+            let hint = "env takes the name of a variable, such as SPLUNK_TOKEN, not the secret";
+            self.error_with_hint(name, format!("{reason}; its name is not shown"), hint);
+        }
+    }
         Err("must be visible ASCII without spaces")
     }
 }

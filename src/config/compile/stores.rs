@@ -44,23 +44,33 @@ impl Compiler<'_> {
         if super::is_missing(uri) {
             return None;
         }
-        let reason = match ConnectionString::parse(&uri.value) {
-            Err(_) if uri.value.starts_with("mongodb+srv:") => {
-                "must name the servers, as mongodb://db1:27017,db2:27017/?replicaSet=rs0: mongodb+srv"
-            }
-            Err(_) => "must be a connection string such as mongodb://audit@db:27017: [redacted]",
+        let (reason, hint) = match ConnectionString::parse(&uri.value) {
+            Err(_) if uri.value.starts_with("mongodb+srv:") => (
+                "must name the servers, as mongodb://db1:27017,db2:27017/?replicaSet=rs0: mongodb+srv",
+                "names of servers are not looked up; list them with their ports",
+            ),
+            Err(_) => (
+                "must be a connection string such as mongodb://audit@db:27017: [redacted]",
+                "begin with mongodb:// and name a user without a password, servers and ports",
+            ),
             Ok(parsed) => match (parsed.credential, &shape.password) {
                 (
                     Some(Credential {
                         password: Some(_), ..
                     }),
                     _,
-                ) => "must have no password in it, which belongs in password: [redacted]",
-                (None, Some(_)) => "must name the user of the password: [redacted]",
+                ) => (
+                    "must have no password in it, which belongs in password: [redacted]",
+                    "write password: {file: /run/secrets/name} or {env: NAME} beside it",
+                ),
+                (None, Some(_)) => (
+                    "must name the user of the password: [redacted]",
+                    "put the user before the server, as mongodb://audit@db:27017",
+                ),
                 _ => return Some(uri.value.as_str().into()),
             },
         };
-        self.error(uri, reason);
+        self.error_with_hint(uri, reason, hint);
         None
     }
 
@@ -118,7 +128,8 @@ impl Compiler<'_> {
             (None, None, Some(key)) => self.authorization("ApiKey", key).map(Some),
             (name, password, None) => self.basic(name.as_ref(), password.as_ref()),
             (_, _, Some(key)) => {
-                self.error(key, "must not stand beside username and password");
+                let hint = "keep either api_key, or username and password";
+                self.error_with_hint(key, "must not stand beside username and password", hint);
                 None
             }
         }
@@ -144,11 +155,13 @@ impl Compiler<'_> {
             }
             (Some(alone), None) => {
                 let reason = "must stand beside password";
-                self.error(alone, format!("{reason}: {}", shown(&alone.value)));
+                let hint = "add password: {file: /run/secrets/name} or {env: NAME}";
+                self.error_with_hint(alone, format!("{reason}: {}", shown(&alone.value)), hint);
                 None
             }
             (None, Some(alone)) => {
-                self.error(alone, "must stand beside username");
+                let hint = "add the name of the user whose password it is";
+                self.error_with_hint(alone, "must stand beside username", hint);
                 None
             }
         }
@@ -162,7 +175,10 @@ impl Compiler<'_> {
         match (&logstash.address, &logstash.url) {
             (Some(address), None) => {
                 if logstash.username.is_some() || logstash.password.is_some() {
-                    self.error(shape, "must have username and password beside url only");
+                    let hint =
+                        "the input of address knows no users; take url, or tls with a certificate";
+                    let reason = "must have username and password beside url only";
+                    self.error_with_hint(shape, reason, hint);
                     return None;
                 }
                 let server = self.server(address, logstash.tls.as_ref())?;
@@ -181,11 +197,19 @@ impl Compiler<'_> {
             }
             (None, None) if self.findings.names(&shape.path) => None,
             (None, None) => {
-                self.error(shape, "must have exactly one of address, url: none");
+                let hint =
+                    "address: host:port speaks JSON lines over TCP, url: http://host:port HTTP";
+                self.error_with_hint(shape, "must have exactly one of address, url: none", hint);
                 None
             }
             (Some(_), Some(_)) => {
-                self.error(shape, "must have exactly one of address, url: address, url");
+                let hint =
+                    "address: host:port speaks JSON lines over TCP, url: http://host:port HTTP";
+                self.error_with_hint(
+                    shape,
+                    "must have exactly one of address, url: address, url",
+                    hint,
+                );
                 None
             }
         }
@@ -231,7 +255,12 @@ impl Compiler<'_> {
         if secret.expose().chars().all(|c| c.is_ascii_graphic()) {
             return Some(Secret::new(&format!("{scheme} {}", secret.expose())));
         }
-        self.error(shape, "must be visible ASCII without blanks: [redacted]");
+        let hint = "the file or variable must hold the secret alone, on one line";
+        self.error_with_hint(
+            shape,
+            "must be visible ASCII without blanks: [redacted]",
+            hint,
+        );
         None
     }
 
@@ -242,17 +271,20 @@ impl Compiler<'_> {
         tls: Option<&Placed<TlsClientShape>>,
     ) -> Option<(Server, Arc<str>)> {
         if url.value.contains('@') {
-            self.error(url, "must have no user or password in it: [redacted]");
+            let hint = "credentials have keys of their own, which name a file or variable";
+            self.error_with_hint(url, "must have no user or password in it: [redacted]", hint);
             return None;
         }
-        let base = self.parsed(url, text::http_base)?;
+        let hint = "http:// or https://, a host, a port where it is not 80 or 443; no query string";
+        let base = self.parsed_or_hint(url, text::http_base, hint)?;
         let tls = match (base.tls, tls) {
             (true, Some(tls)) => Some(self.tls_client(&tls.value, &base.host)?),
             (true, None) => Some(self.tls_client(&TlsClientShape::default(), &base.host)?),
             (false, None) => None,
             (false, Some(_)) => {
                 let reason = "must begin with https:// to stand beside tls";
-                self.error(url, format!("{reason}: {}", shown(&url.value)));
+                let hint = "write https://, or remove tls";
+                self.error_with_hint(url, format!("{reason}: {}", shown(&url.value)), hint);
                 return None;
             }
         };

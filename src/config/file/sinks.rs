@@ -223,6 +223,7 @@ pub(in crate::config) struct TlsClientShape {
 /// A password, token or key: where it is, never what it is.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("writeOnly" = true))]
 pub(in crate::config) struct SecretShape {
     /// The file that holds it on one line; read again on reload.
     #[serde(skip_serializing_if = "Option::is_none")]
