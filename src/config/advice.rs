@@ -12,6 +12,7 @@ use super::file::FileShape;
 use super::findings::Findings;
 use super::model::{Cluster, Config, Durability, Kind, LogLevel, Otherwise, Protocol, WhenFull};
 use super::placed::Placed;
+use super::sinks::{LogstashSink, SinkKind};
 use crate::geoip::Database;
 use crate::now::Now;
 use crate::policy::route::RouteMatch;
@@ -84,6 +85,11 @@ pub const ADVICE: &[(&str, &str)] = &[
     ("A131", "an exclusion has expired and does nothing"),
     ("A132", "an exclusion holds for every request"),
     ("A133", "inspected requests are kept on disk"),
+    (
+        "A134",
+        "credentials of a sink travel to another machine in clear text",
+    ),
+    ("A135", "the folder of a file sink does not exist"),
 ];
 
 /// Tokens of fewer bytes are called short.
@@ -107,6 +113,7 @@ pub(super) fn give(config: &Config, now: Now, findings: &mut Findings) {
     adviser.on_refusals();
     adviser.on_exclusions();
     adviser.on_records();
+    adviser.on_sinks();
 }
 
 struct Adviser<'a> {
@@ -412,4 +419,53 @@ fn leaves_the_site(cluster: &Cluster) -> bool {
         .endpoints
         .iter()
         .any(|endpoint| !on_site(endpoint.address.ip()))
+}
+
+impl Adviser<'_> {
+    fn on_sinks(&mut self) {
+        let shapes = &self.file.audit.value.sinks.value;
+        for (sink, shape) in self.config.audit.sinks.iter().zip(shapes) {
+            let shape = &shape.value;
+            let (service, url) = match &sink.kind {
+                SinkKind::File(file) => {
+                    let folder = file.path.parent();
+                    if folder
+                        .is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+                        && let Some(file) = &shape.file
+                    {
+                        let hint =
+                            "make it, writable by the gateway; until then events wait in the log";
+                        self.say("A135", &file.value.path, "audit", hint);
+                    }
+                    continue;
+                }
+                SinkKind::Elasticsearch(sink) => (
+                    &sink.service,
+                    shape.elasticsearch.as_ref().map(|sink| &sink.value.url),
+                ),
+                SinkKind::Splunk(sink) => (
+                    &sink.service,
+                    shape.splunk.as_ref().map(|sink| &sink.value.url),
+                ),
+                SinkKind::Logstash(LogstashSink::Http(service)) => {
+                    let logstash = shape.logstash.as_ref();
+                    (service, logstash.and_then(|sink| sink.value.url.as_ref()))
+                }
+                _ => continue,
+            };
+            if service.authorization.is_some()
+                && service.server.tls.is_none()
+                && !is_this_machine(&service.server.host)
+                && let Some(url) = url
+            {
+                let hint = "take https://; who sees the traffic has the credentials";
+                self.say("A134", url, "audit", hint);
+            }
+        }
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

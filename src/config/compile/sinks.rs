@@ -91,7 +91,7 @@ impl Compiler<'_> {
             return None;
         }
         if let Some(file) = &sink.file {
-            return Some(SinkKind::File(self.file_sink(&file.value)));
+            return self.file_sink(&file.value).map(SinkKind::File);
         }
         if let Some(syslog) = &sink.syslog {
             return self.syslog_sink(&syslog.value).map(SinkKind::Syslog);
@@ -113,12 +113,19 @@ impl Compiler<'_> {
         self.logstash_sink(logstash).map(SinkKind::Logstash)
     }
 
-    fn file_sink(&mut self, shape: &FileSinkShape) -> FileSink {
-        FileSink {
-            path: self.path(&shape.path),
+    fn file_sink(&mut self, shape: &FileSinkShape) -> Option<FileSink> {
+        let path = self.path(&shape.path);
+        if path.is_dir() {
+            let reason = format!("must be a file, not a folder: {}", shown(&shape.path.value));
+            let hint = "name the file in it, such as audit.jsonl";
+            self.error_with_hint(&shape.path, reason, hint);
+            return None;
+        }
+        Some(FileSink {
+            path,
             bytes_max: shape.bytes_max.value,
             files_max: count(&shape.files_max),
-        }
+        })
     }
 
     fn syslog_sink(&mut self, shape: &SyslogSinkShape) -> Option<SyslogSink> {
@@ -132,7 +139,7 @@ impl Compiler<'_> {
             let hint = "take transport: tcp, or remove tls";
             self.error_with_hint(tls, "must be absent where transport is udp", hint);
             return None;
-        })
+        }
         Some(SyslogSink {
             server: server?,
             transport: shape.transport.value,
@@ -265,19 +272,12 @@ impl Compiler<'_> {
             self.error_with_hint(
                 at,
                 format!("must hold one line of text: {}", shown(&at.value)),
+                hint,
             );
             return None;
         }
         Some(Secret::new(line))
     }
-}
-
-                hint,
-/// A word of a protocol's header.
-fn visible_ascii(text: &str) -> Result<Arc<str>, &'static str> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(text.into())
-    } else {
 
     /// What looks like no name of a variable may be the secret itself, and is not shown.
     fn unset(&mut self, name: &Placed<String>) {
@@ -291,6 +291,13 @@ fn visible_ascii(text: &str) -> Result<Arc<str>, &'static str> {
             self.error_with_hint(name, format!("{reason}; its name is not shown"), hint);
         }
     }
+}
+
+/// A word of a protocol's header.
+fn visible_ascii(text: &str) -> Result<Arc<str>, &'static str> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.into())
+    } else {
         Err("must be visible ASCII without spaces")
     }
 }

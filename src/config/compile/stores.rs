@@ -222,6 +222,15 @@ impl Compiler<'_> {
             false => None,
         };
         let (server, path) = at?;
+        if path.contains("/services/collector") {
+            let reason = format!(
+                "must end before /services/collector: {}",
+                shown(&shape.url.value)
+            );
+            let hint = "the gateway adds /services/collector/event and /services/collector/ack";
+            self.error_with_hint(&shape.url, reason, hint);
+            return None;
+        }
         let text = |text: &Placed<String>| -> Arc<str> { text.value.as_str().into() };
         Some(SplunkSink {
             service: Service {
