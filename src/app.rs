@@ -28,8 +28,8 @@ use crate::proxy::cluster::Cluster;
 use crate::proxy::downstream::WireLimits;
 use crate::recording::Recorder;
 use crate::rules;
-pub use crate::rules::rule_files;
 use crate::rules::{InspectedRoute, allowance_of, log_expired};
+pub use crate::rules::{configured as configured_rules, rule_files};
 pub use crate::state::HeldBytes;
 use crate::state::Penalties;
 use crate::telemetry::metrics::Metrics;
@@ -63,8 +63,12 @@ pub struct Snapshot {
     pub(crate) clusters: Vec<Cluster>,
     /// What connections are allowed.
     wire: Arc<WireLimits>,
-    /// BLAKE3 of configuration and rules, for the audit trail.
+    /// BLAKE3 of configuration and rules in force, for the audit trail.
     pub hash: String,
+    /// The certificate authority that upstreams have been checked against since the start.
+    upstream_ca: Option<PathBuf>,
+    /// Settings that the file has changed and that a start alone reads; those before are in force.
+    pub needs_restart: Vec<&'static str>,
 }
 
 /// What all requests share.
@@ -112,8 +116,27 @@ impl Snapshot {
     /// The diagnostics, errors first.
     pub fn load(path: &Path, runtime: &tokio::runtime::Handle) -> Result<Self, Vec<Diagnostic>> {
         let loaded = config::load(path)?;
-        let files = rule_files(&loaded.config.rules.directory)?;
+        let files = rules::configured(&loaded.config)?;
         Self::build(loaded.config, &files, runtime)
+    }
+
+    /// The same beside a running one, whose start-only settings stay in force.
+    fn load_beside(
+        running: &Self,
+        path: &Path,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut config = config::load(path)?.config;
+        let mut needs_restart = config.keep_started(&running.config);
+        if upstream_ca(&config)? != running.upstream_ca.as_deref() {
+            needs_restart.push("clusters.tls.ca_file");
+        }
+        let files = rules::configured(&config)?;
+        Ok(Self {
+            needs_restart,
+            upstream_ca: running.upstream_ca.clone(),
+            ..Self::build(config, &files, runtime)?
+        })
     }
 
     /// Builds a snapshot from checked parts.
@@ -126,7 +149,7 @@ impl Snapshot {
         files: &[RuleFile],
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, Vec<Diagnostic>> {
-        upstream_ca(&config)?;
+        let upstream_ca = upstream_ca(&config)?.map(Path::to_owned);
         let engine = rules::engine(files, &config.rules)?;
         let plans = config
             .plans
@@ -190,6 +213,8 @@ impl Snapshot {
             inspected,
             recorder,
             clusters,
+            upstream_ca,
+            needs_restart: Vec::new(),
         })
     }
 }
@@ -335,13 +360,14 @@ impl App {
             .unwrap_or_else(PoisonError::into_inner) = certificates;
     }
 
-    /// Compiles the files anew and swaps them in; what is wrong with them changes nothing.
+    /// Compiles the files anew and swaps them in, for whoever asked; what is wrong with them changes nothing.
     ///
     /// # Errors
     ///
     /// The diagnostics; the old snapshot goes on serving.
-    pub fn reload(&self) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
-        let result = Snapshot::load(&self.config_path, &self.runtime);
+    pub fn reload(&self, actor: &'static str) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
+        let running = self.snapshot.load_full();
+        let result = Snapshot::load_beside(&running, &self.config_path, &self.runtime);
         let certificates = self
             .certificates
             .lock()
@@ -370,13 +396,7 @@ impl App {
             }
             Err(_) => self.metrics.config_refused(),
         }
-        crate::notes::reloaded(
-            &self.audit,
-            result
-                .as_ref()
-                .map(|snapshot| snapshot.hash.as_str())
-                .map_err(Vec::as_slice),
-        );
+        crate::notes::reloaded(&self.audit, actor, result.as_deref().map_err(Vec::as_slice));
         result
     }
 

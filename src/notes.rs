@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::app::App;
+use crate::app::{App, Snapshot};
 use crate::audit::{AuditEvent, EventType, Log, Recovery, Severity};
 use crate::diagnostic::Diagnostic;
 use crate::geoip::Renewal;
@@ -66,14 +66,33 @@ pub(crate) fn stopped(log: &Log) {
     );
 }
 
-/// A reload took effect, or was refused and changed nothing.
-pub(crate) fn reloaded(log: &Log, result: Result<&str, &[Diagnostic]>) {
+/// A reload took effect, or was refused and changed nothing: in the log of the process, and in the audit log.
+pub(crate) fn reloaded(log: &Log, actor: &'static str, result: Result<&Snapshot, &[Diagnostic]>) {
     let (severity, details) = match result {
-        Ok(hash) => (
-            Severity::Info,
-            json!({"result": "reloaded", "config_hash": hash}),
-        ),
+        Ok(snapshot) => {
+            let (hash, needs_restart) = (&snapshot.hash, &snapshot.needs_restart);
+            if needs_restart.is_empty() {
+                tracing::info!(config_hash = %hash, actor, "configuration reloaded");
+                (
+                    Severity::Info,
+                    json!({"result": "reloaded", "config_hash": hash}),
+                )
+            } else {
+                let names = needs_restart.join(", ");
+                tracing::warn!(
+                    config_hash = %hash, actor, needs_restart = %names,
+                    "configuration reloaded, in part: some settings need a restart"
+                );
+                let details = json!({
+                    "result": "reloaded", "config_hash": hash, "needs_restart": needs_restart,
+                });
+                (Severity::Warning, details)
+            }
+        }
         Err(diagnostics) => {
+            for diagnostic in diagnostics {
+                tracing::error!(%diagnostic, actor, "configuration refused, the old one goes on serving");
+            }
             let errors: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             (
                 Severity::Error,
@@ -84,7 +103,10 @@ pub(crate) fn reloaded(log: &Log, result: Result<&str, &[Diagnostic]>) {
     let what = "configuration.reload";
     append(
         log,
-        &system(EventType::ConfigurationChange, severity, what, details),
+        &AuditEvent {
+            actor: Some(actor.into()),
+            ..system(EventType::ConfigurationChange, severity, what, details)
+        },
     );
 }
 

@@ -50,6 +50,26 @@ pub fn rule_files(directory: &Path) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
     Ok(files)
 }
 
+/// Reads the rule files that a configuration names.
+///
+/// # Errors
+///
+/// The folder or a file cannot be read, or there is none and the configuration does not say that there need be none.
+pub fn configured(config: &config::Config) -> Result<Vec<RuleFile>, Vec<Diagnostic>> {
+    let rules = &config.rules;
+    let files = rule_files(&rules.directory)?;
+    if files.is_empty() && rules.required {
+        let folder = rules.directory.display();
+        let reason = format!("must hold a rule file (*.yaml): {folder}");
+        let hint = "name the folder of the rules; `required: false` beside it serves without any";
+        let place = rules.place.clone();
+        return Err(vec![
+            Diagnostic::error(place, "rules.directory", reason).hint(hint),
+        ]);
+    }
+    Ok(files)
+}
+
 /// The engine of rule files as a configuration wants it.
 ///
 /// # Errors

@@ -444,18 +444,8 @@ async fn wait_for_signals(app: &Arc<App>) -> Option<(Signal, Signal)> {
             _ = hup.recv() => {
                 let app = app.clone();
                 // Compiling rules takes a while; signals are not kept waiting.
-                tokio::task::spawn_blocking(move || log_reload(&app.reload()));
-            }
-        }
-    }
-}
-
-fn log_reload(result: &Result<Arc<Snapshot>, Vec<Diagnostic>>) {
-    match result {
-        Ok(snapshot) => tracing::info!(config_hash = %snapshot.hash, "configuration reloaded"),
-        Err(diagnostics) => {
-            for diagnostic in diagnostics {
-                tracing::error!(%diagnostic, "configuration refused, the old one goes on serving");
+                // The outcome is logged and audited where it is known.
+                tokio::task::spawn_blocking(move || drop(app.reload("SIGHUP")));
             }
         }
     }

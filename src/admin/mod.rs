@@ -117,14 +117,31 @@ async fn explain_decision(State(app): State<Arc<App>>, Path(id): Path<String>) -
 }
 
 async fn effective_config(State(app): State<Arc<App>>) -> Response {
-    let text = config::print(&app.snapshot().config);
+    let snapshot = app.snapshot();
+    let mut text = config::print(&snapshot.config);
+    if !snapshot.needs_restart.is_empty() {
+        let names = snapshot.needs_restart.join(", ");
+        text.insert_str(
+            0,
+            &format!(
+                "# What is in force. The file says otherwise, which needs a restart: {names}\n"
+            ),
+        );
+    }
     ([(header::CONTENT_TYPE, "application/yaml")], text).into_response()
 }
 
 async fn reload(State(app): State<Arc<App>>) -> Response {
-    match tokio::task::spawn_blocking(move || app.reload()).await {
+    match tokio::task::spawn_blocking(move || app.reload("admin API")).await {
         Ok(Ok(snapshot)) => {
-            json(&serde_json::json!({"result": "reloaded", "config_hash": snapshot.hash}))
+            let mut body = serde_json::json!({"result": "reloaded", "config_hash": snapshot.hash});
+            if let (Some(body), false) = (body.as_object_mut(), snapshot.needs_restart.is_empty()) {
+                body.insert(
+                    "needs_restart".to_owned(),
+                    snapshot.needs_restart.clone().into(),
+                );
+            }
+            json(&body)
         }
         Ok(Err(diagnostics)) => {
             let errors: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();

@@ -24,6 +24,7 @@ mod rules;
 mod schema;
 mod shape;
 mod sinks;
+mod started;
 mod stores;
 #[cfg(test)]
 mod tests;

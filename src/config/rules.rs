@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use crate::diagnostic::Place;
 use crate::policy::cypher::{AllowList, ComplexityClass};
 use crate::policy::threat::{CategoryThresholds, Exclusion};
 
@@ -13,6 +14,10 @@ use crate::policy::threat::{CategoryThresholds, Exclusion};
 pub struct RulesSettings {
     /// The folder of the rule files. Whether it can be read is the rules' own check.
     pub directory: PathBuf,
+    /// Where the file names it, or where the file begins.
+    pub place: Place,
+    /// Whether a folder without a rule file is an error.
+    pub required: bool,
     /// Ids of rules that are not to run, unique. Whether they exist is the rules' own check.
     pub disabled: Vec<Arc<str>>,
     /// Where findings do not count; routes exist. Whether the rules do is the rules' own check.

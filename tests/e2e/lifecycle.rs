@@ -173,6 +173,94 @@ async fn a_bad_file_leaves_the_old_configuration_serving() {
 }
 
 #[tokio::test]
+async fn a_reload_says_what_needs_a_restart_and_keeps_it_as_it_is() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::before(&upstream).await;
+    let printed = gateway
+        .admin(Method::GET, "/config")
+        .await
+        .text()
+        .to_owned();
+    gateway.rewrite(|file| {
+        file["threads"] = json!(7);
+        file["audit"]["segment_bytes_max"] = json!(33_554_432);
+        file["routes"]
+            .as_array_mut()
+            .expect("routes")
+            .push(new_route());
+    });
+    let reloaded = gateway.admin(Method::POST, "/reload").await;
+    let body: serde_json::Value = serde_json::from_str(reloaded.text()).expect("JSON");
+    assert_eq!(body["result"], "reloaded", "{body}");
+    let pending = json!(["threads", "audit.segment_bytes_max"]);
+    assert_eq!(body["needs_restart"], pending, "{body}");
+    assert_eq!(gateway.get("/v2/graphs").await.status, 200);
+    let now = gateway
+        .admin(Method::GET, "/config")
+        .await
+        .text()
+        .to_owned();
+    assert!(now.starts_with("# What is in force."), "{now}");
+    let line = |text: &str| {
+        text.lines()
+            .find(|line| line.starts_with("threads:"))
+            .map(str::to_owned)
+    };
+    assert_eq!(line(&now), line(&printed));
+    let event = gateway
+        .exported()
+        .into_iter()
+        .find(|event| event["endpoint"] == "configuration.reload");
+    let event = event.expect("the reload is audited");
+    assert_eq!(event["actor"], "admin API", "{event}");
+    assert_eq!(event["details"]["needs_restart"], pending, "{event}");
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_secret_in_clear_is_shown_nowhere() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::before(&upstream).await;
+    gateway.rewrite(|file| {
+        let sink =
+            json!({"name": "m", "mongodb": {"uri": "mongodb://a@db:1", "password": "hunter2pw"}});
+        file["audit"]["sinks"] = json!([sink]);
+    });
+    let refused = gateway.admin(Method::POST, "/reload").await;
+    assert!(
+        refused.text().contains("its value is not shown"),
+        "{}",
+        refused.text()
+    );
+    let checked = gateway.command(&["check", "-c", "gateway.yaml"]);
+    let events = json!(gateway.exported()).to_string();
+    assert!(events.contains("its value is not shown"), "{events}");
+    for text in [refused.text().to_owned(), format!("{checked:?}"), events] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_rules_folder_without_rules_is_refused_unless_it_is_meant() {
+    let upstream = Upstream::start().await;
+    let mut gateway = Gateway::before(&upstream).await;
+    gateway.write("none/README", "");
+    gateway.rewrite(|file| file["rules"] = json!({"directory": "none"}));
+    let refused = gateway.admin(Method::POST, "/reload").await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(
+        refused.text().contains("must hold a rule file"),
+        "{}",
+        refused.text()
+    );
+    gateway.rewrite(|file| file["rules"] = json!({"directory": "none", "required": false}));
+    let reloaded = gateway.admin(Method::POST, "/reload").await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+    gateway.finish().await;
+}
+
+#[tokio::test]
 async fn a_request_keeps_the_configuration_it_began_with() {
     let upstream = Upstream::answering(|_| {
         Reply::After(Duration::from_millis(500), Box::new(Reply::json("{}")))

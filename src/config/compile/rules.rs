@@ -49,6 +49,8 @@ impl Compiler<'_> {
         });
         Some(RulesSettings {
             directory: self.path(&rules.directory),
+            place: self.findings.place(rules.directory.spot()),
+            required: rules.required.value,
             disabled: disabled?,
             exclusions: exclusions?,
             thresholds: thresholds?,

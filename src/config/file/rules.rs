@@ -17,6 +17,8 @@ pub(in crate::config) struct RulesShape {
     /// The folder of the rule files; relative to this file's folder.
     #[schemars(length(min = 1, max = 4096))]
     pub(in crate::config) directory: Placed<String>,
+    /// Whether a folder without a rule file is an error; `false` serves without rules.
+    pub(in crate::config) required: Placed<bool>,
     /// Ids of rules that are not to run.
     #[schemars(length(max = 10_000))]
     pub(in crate::config) disabled: Placed<Vec<Placed<String>>>,
@@ -40,6 +42,7 @@ impl Default for RulesShape {
     fn default() -> Self {
         Self {
             directory: by_default("./rules"),
+            required: by_default(true),
             disabled: Placed::default(),
             exclusions: Placed::default(),
             thresholds: Placed::default(),
@@ -141,7 +144,8 @@ pub(in crate::config) struct RecordingShape {
     /// The header fields that are kept; never credentials.
     #[schemars(length(max = 64))]
     pub(in crate::config) headers: Placed<Vec<Placed<String>>>,
-    /// Values are redacted whose names contain one of these words, whatever their case.
+    /// Further words: values are redacted whose names contain one, whatever its case. Names such as `password`,
+    /// `token` or `pin` always say that their value is a secret.
     #[schemars(length(max = 256))]
     pub(in crate::config) redact: Placed<Vec<Placed<String>>>,
 }
@@ -162,19 +166,7 @@ impl Default for RecordingShape {
                 "host",
                 "user-agent",
             ]),
-            redact: list(&[
-                "password",
-                "passwd",
-                "secret",
-                "token",
-                "api_key",
-                "apikey",
-                "api-key",
-                "authorization",
-                "credential",
-                "signature",
-                "session",
-            ]),
+            redact: list(&[]),
         }
     }
 }
