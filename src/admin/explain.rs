@@ -13,6 +13,17 @@ const FIELD_CHARS_MAX: usize = 200;
 /// Wildcards an exclusion may have.
 const WILDCARDS_MAX: usize = 4;
 
+/// What stands in a field in the place of what is not kept, behind the bracket.
+const MASKS: [&str; 7] = [
+    "secret]",
+    "api-key]",
+    "email]",
+    "card]",
+    "iban]",
+    "phone]",
+    "national-id]",
+];
+
 /// Why a request was decided as it was.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
@@ -167,6 +178,10 @@ fn any_item(field: &str) -> String {
         let number = after.split_once(']');
         let number = number.filter(|(digits, _)| digits.bytes().all(|b| b.is_ascii_digit()));
         pattern.push_str(before);
+        // What was masked is in no field, and what nothing closes no pattern: it ends before.
+        if !after.contains(']') || MASKS.iter().any(|mask| after.starts_with(mask)) {
+            return format!("{pattern}**");
+        }
         pattern.push('[');
         rest = after;
         if let Some((_, behind)) = number.filter(|_| wildcards < WILDCARDS_MAX) {
@@ -254,6 +269,7 @@ mod tests {
     fn a_proposed_field_is_the_same_field_of_any_item() {
         assert_eq!(any_item("$.items[12].a[0].note"), "$.items[*].a[*].note");
         assert_eq!(any_item("$.a[b].c"), "$.a[b].c");
+        assert_eq!(any_item("$.to.[email].note"), "$.to.**");
         assert_eq!(any_item("a[1][2][3][4][5]"), "a[*][*][*][*][5]");
         let long = any_item(&format!("$.{}", "x".repeat(300)));
         assert_eq!(long.len(), 202);

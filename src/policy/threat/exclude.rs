@@ -137,6 +137,9 @@ impl FieldPattern {
         if body.matches('*').count() > WILDCARDS_MAX {
             return Err("must have at most 4 wildcards");
         }
+        if body == text && !brackets_close(text) {
+            return Err("must close every `[`, around a number, a name or `*`");
+        }
         let plain = !text.is_empty() && !text.chars().any(char::is_control);
         if plain && text.chars().count() <= PATTERN_CHARS_MAX {
             Ok(Self(text.into()))
@@ -149,6 +152,18 @@ impl FieldPattern {
     pub fn matches(&self, field: &str) -> bool {
         fits(self.0.as_bytes(), field.as_bytes())
     }
+}
+
+/// Whether each bracket is closed, with something in it.
+fn brackets_close(text: &str) -> bool {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('[') {
+        match after.split_once(']') {
+            Some((inside, behind)) if !inside.is_empty() => rest = behind,
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Walks pattern and field together. A `*` ends with its step, which bounds the attempts.
@@ -253,7 +268,7 @@ mod tests {
             let parsed = FieldPattern::parse(pattern).unwrap();
             assert_eq!(parsed.matches(field), expected, "{pattern} on {field}");
         }
-        for wrong in ["", "$.**.a", "*.*.*.*.*", "a\nb"] {
+        for wrong in ["", "items[", "$.a[]", "$.**.a", "*.*.*.*.*", "a\nb"] {
             assert!(FieldPattern::parse(wrong).is_err(), "{wrong:?}");
         }
     }
