@@ -57,8 +57,8 @@ impl Check {
 }
 
 fn check_rules(config: &config::Config, wrong: &mut Vec<Diagnostic>) {
-    let compiled = app::configured_rules(config)
-        .and_then(|files| rules::engine(&files, &config.rules));
+    let compiled =
+        app::configured_rules(config).and_then(|files| rules::engine(&files, &config.rules));
     if let Err(found) = compiled {
         wrong.extend(found);
     }

@@ -156,7 +156,7 @@ fn of_two_categories(list: &[CategoryThresholds]) -> Result<Engine, Vec<Diagnost
         .replace("[test]", &format!("[{category}, colour]"))
         .replace("0.95", "0.7")
     };
-    compile(&(one("purple") + &one("orange")))?.tuned(&Tuning {
+    engine(&(one("purple") + &one("orange")))?.tuned(&Tuning {
         thresholds: list,
         ..Tuning::default()
     })
@@ -395,7 +395,7 @@ fn a_rule_matches_what_it_says_however_plain_or_short_the_value_is() {
         let text = rule(&format!(
             "  match: {matches}\n  contexts: [{context}]\n  tests: {{match: ['{value}'], no_match: ['zz zz']}}"
         ));
-        if let Err(errors) = compile(&text) {
+        if let Err(errors) = engine(&text) {
             panic!("{matches} in {context}: {}", errors[0]);
         }
     }
@@ -406,7 +406,7 @@ fn a_statement_seen_before_is_still_read_by_rules_for_its_text() {
     let text = rule(
         "  match: {contains: [internal]}\n  contexts: [cypher]\n  mitigations: [block_request]",
     );
-    let engine = compile(&text).unwrap();
+    let engine = engine(&text).unwrap();
     for _ in 0..4 {
         assert_eq!(
             inspect(&engine, "query=MATCH+(n:Internal)+RETURN+n").verdict,
@@ -422,7 +422,7 @@ fn a_statement_seen_before_is_still_read_by_rules_for_its_text() {
 #[test]
 fn base64_inside_base64_is_undone() {
     use ::base64::Engine as _;
-    let engine = compile(&rule(
+    let engine = engine(&rule(
         "  match: {contains: [purple rain]}\n  mitigations: [block_request]",
     ))
     .unwrap();
