@@ -280,7 +280,7 @@ proptest! {
     }
 
     #[test]
-    fn uuids_and_instants_are_nobodys(id in any::<u128>(), at in 0..4_000_000_000_000_000_u64) {
+    fn uuids_and_instants_are_nobodys(id in any::<u128>(), at in 1_000_000_000_000_000..4_000_000_000_000_000_u64) {
         let hex = format!("{id:032x}");
         let uuid = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
         let text = format!("{{\"uuid\":\"{uuid}\",\"hash\":\"{hex}\",\"at\":{at},\"ms\":{},\"s\":{}}}", at / 1_000, at / 1_000_000);
