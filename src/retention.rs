@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::app::App;
-use crate::audit::log::Due;
+use crate::audit::log::{Due, RETENTION_DROPPED};
 use crate::audit::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Log, Retention};
 use crate::notes;
 use crate::now::Now;
@@ -97,7 +97,9 @@ async fn drop_oldest(
     if let (Some(first), Some(last)) = (gone.first(), gone.last()) {
         let (segments, first, last) = (gone.len(), first.first_sequence, last.last_sequence);
         let details = json!({"segments": segments, "first_sequence": first, "last_sequence": last});
-        log.append(&notes::erasure("audit.retention.dropped", ACTOR, details))?;
+        let record = log.append(&notes::erasure(RETENTION_DROPPED, ACTOR, details))?;
+        log.dropped_recorded(last, record);
+        log.synced(record).await?;
         tracing::info!(
             segments,
             first,

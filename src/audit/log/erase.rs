@@ -14,6 +14,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::dropping::RECORDS;
 use super::format::{Frame, HEADER_BYTES, Kind};
 use super::frames::{Frames, Step};
 use super::live::Log;
@@ -29,7 +30,7 @@ pub const ERASURE_BEGUN: &str = "audit.erasure.begun";
 /// The record of an erasure that is done.
 pub const ERASURE_DONE: &str = "audit.erasure.done";
 /// How every record of an erasure says what it is. Strings of clients hold no bare quotes.
-pub(super) const RECORD: &[u8] = br#""endpoint":"audit.erasure."#;
+const RECORD: &[u8] = br#""endpoint":"audit.erasure."#;
 /// Runs of sequences one record names, so that it fits a frame.
 const RUNS_MAX: usize = 4_000;
 
@@ -121,9 +122,13 @@ fn is_wanted(matcher: &Matcher<'_>, extent: Extent, frame: &Frame<'_>) -> bool {
         Extent::Whole => frame.kind.is_event(),
         Extent::Personal => frame.kind == Kind::Event && frame.parts().has_personal(frame.payload),
     };
-    holds_it
-        && text.is_ok_and(|json| matcher.matches(json))
-        && memmem::find(frame.payload, RECORD).is_none()
+    holds_it && text.is_ok_and(|json| matcher.matches(json)) && !is_record(frame.payload)
+}
+
+/// Whether an event tells what was erased or dropped; without it `verify` could not tell it from tampering.
+pub(super) fn is_record(payload: &[u8]) -> bool {
+    let mut records = RECORDS.iter().copied().chain([RECORD]);
+    records.any(|record| memmem::find(payload, record).is_some())
 }
 
 impl Log {

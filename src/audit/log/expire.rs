@@ -8,14 +8,12 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::PoisonError;
 
-use memchr::memmem;
-
-use super::erase::{Eraser, ErasurePlan, Extent, RECORD, read_if_there};
+use super::dropping::Why;
+use super::erase::{Eraser, ErasurePlan, Extent, is_record, read_if_there};
 use super::format::{Frame, HEADER_BYTES};
 use super::frames::{Frames, Step};
 use super::live::Log;
 use super::report::{AppendError, Position};
-use super::segments::{index_name, segment_name};
 use super::writer::Writer;
 use crate::audit::retention::Retention;
 
@@ -32,7 +30,7 @@ pub(crate) struct Expired {
     now: i64,
 }
 
-/// A segment that went whole.
+/// A segment that goes whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone {
     pub(crate) first_sequence: u64,
@@ -66,7 +64,8 @@ impl Log {
         is_past.then(|| self.seal()).transpose()
     }
 
-    /// Removes the oldest segments of which nothing is to be kept.
+    /// Gives up the oldest segments of which nothing is to be kept. They go once they are
+    /// [recorded](Self::dropped_recorded).
     ///
     /// # Errors
     ///
@@ -95,12 +94,19 @@ impl Log {
                 }
                 Look::Some(_) => return Ok(gone),
             }
-            match shared.lock().writer.drop_expired(oldest.0) {
+            match shared.lock().writer.condemn_expired(oldest.0) {
                 Some(dropped) => gone.push(dropped),
                 // Not signed yet, or dropped by another meanwhile.
                 None => return Ok(gone),
             }
         }
+    }
+
+    /// Takes note that an event names everything given up through a sequence; once it is synced the segments are
+    /// removed.
+    pub(crate) fn dropped_recorded(&self, through: u64, record: Position) {
+        let shared = &self.owner.shared;
+        shared.lock().writer.recorded(through, record.0);
     }
 
     /// The next segment in which some events are past and others are not.
@@ -186,12 +192,10 @@ impl Log {
     }
 }
 
-/// Whether an event is past, and no record of an erasure: those stay as long as their segment.
+/// Whether an event is past, and no record of what was erased or dropped: those stay as long as their segment.
 fn is_erasable(frame: &Frame<'_>, retention: &Retention, now: i64) -> bool {
     let past = retention.past_from(frame.payload);
-    frame.kind.is_event()
-        && past.is_some_and(|past| past <= now)
-        && memmem::find(frame.payload, RECORD).is_none()
+    frame.kind.is_event() && past.is_some_and(|past| past <= now) && !is_record(frame.payload)
 }
 
 impl Due {
@@ -207,21 +211,15 @@ impl Writer {
         blocks.iter().map(|block| block.micros_min).min()
     }
 
-    /// Removes the oldest segment, if it is this one and all of it is synced and signed.
-    fn drop_expired(&mut self, ordinal: u64) -> Option<Gone> {
-        let settled = self.synced.sequence.min(self.signed.sequence);
-        let oldest = self.sealed.first()?;
-        if oldest.ordinal != ordinal || oldest.end > settled + 1 {
-            return None;
-        }
-        self.storage.remove(&segment_name(ordinal)).ok()?;
-        let oldest = self.sealed.remove(0);
-        drop(self.storage.remove(&index_name(ordinal)));
-        self.count_sealed();
-        self.directory_dirty = true;
+    /// Gives up the oldest segment, if it is this one and all of it is synced and signed.
+    fn condemn_expired(&mut self, ordinal: u64) -> Option<Gone> {
+        self.sealed
+            .first()
+            .filter(|oldest| oldest.ordinal == ordinal)?;
+        let dropped = self.condemn_oldest(Why::Past)?;
         Some(Gone {
-            first_sequence: oldest.first,
-            last_sequence: oldest.end.saturating_sub(1),
+            first_sequence: dropped.first_sequence,
+            last_sequence: dropped.last_sequence,
         })
     }
 }

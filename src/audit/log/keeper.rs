@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::alarm::Alarms;
+use super::dropping::LOG_DROPPED;
 use super::live::{CLOSED, Shared, State};
 use super::upkeep::{Distress, Dropped};
 use super::writer::Writer;
@@ -167,7 +168,7 @@ fn keep_house(shared: &Shared) {
         state.writer.tick();
         let distress = state.writer.distress() as u8;
         shared.distress.store(distress, Ordering::Relaxed);
-        (state.writer.take_dropped(), state.writer.index_job())
+        (state.writer.to_record(), state.writer.index_job())
     };
     if let Some(job) = job {
         job.run(&*shared.storage);
@@ -178,14 +179,19 @@ fn keep_house(shared: &Shared) {
             first_sequence,
             last_sequence,
         } = dropped;
-        tracing::warn!(
-            segments,
-            first_sequence,
-            last_sequence,
-            "the audit log gave up its oldest events to make room"
-        );
-        // Best effort: the counters tell of it as well.
-        drop(shared.append(&dropped_event(&shared.ids, dropped)));
+        // Where there is no room even for this, it is tried again: nothing goes unrecorded.
+        if let Ok(record) = shared.append(&dropped_event(&shared.ids, dropped)) {
+            let mut state = shared.lock();
+            state.writer.recorded(last_sequence, record.0);
+            state.hurried = true;
+            drop(state);
+            tracing::warn!(
+                segments,
+                first_sequence,
+                last_sequence,
+                "the audit log gave up its oldest events to make room"
+            );
+        }
     }
 }
 
@@ -209,11 +215,5 @@ fn dropped_event(ids: &EventIds, dropped: Dropped) -> AuditEvent<'static> {
         "first_sequence": dropped.first_sequence,
         "last_sequence": dropped.last_sequence,
     });
-    AuditEvent::system(
-        ids.next(now),
-        now,
-        Severity::Warning,
-        "audit.log.dropped",
-        details,
-    )
+    AuditEvent::system(ids.next(now), now, Severity::Warning, LOG_DROPPED, details)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::alarm::Alarm;
+use super::dropping::{LOG_DROPPED, RETENTION_DROPPED};
 use super::encrypted::Encrypted;
 use super::follow::Reach;
 use super::format::{LogId, PAYLOAD_BYTES_MAX};
@@ -348,7 +349,8 @@ impl Shared {
         let appended = serialise(event, &mut buffer).and_then(|personal_from| {
             let salt = salt()?;
             let traits = Traits::of(event);
-            self.append_entry(&Entry::new(&buffer, personal_from, salt, traits))
+            let entry = Entry::new(&buffer, personal_from, salt, traits);
+            self.append_entry(&entry.making_room(tells_of_dropped(event)))
         });
         if buffer.capacity() <= BUFFER_BYTES_KEPT {
             BUFFER.set(buffer);
@@ -365,7 +367,7 @@ impl Shared {
         };
         state.events_refused += u64::from(appended.is_err());
         let behind = state.writer.unsynced_events() > UNSYNCED_EVENTS_MAX / 2
-            || matches!(appended, Err(AppendError::Full));
+            || matches!(appended, Err(AppendError::Full | AppendError::SyncBehind));
         if !state.hurried && (behind || self.durability == Durability::Synced) {
             state.hurried = true;
             self.work.notify_one();
@@ -381,6 +383,11 @@ impl Shared {
         }
         appended
     }
+}
+
+/// Whether an event is the record of what the log gives up.
+fn tells_of_dropped(event: &AuditEvent<'_>) -> bool {
+    event.method == "SYSTEM" && [LOG_DROPPED, RETENTION_DROPPED].contains(&&*event.endpoint)
 }
 
 /// Writes an event as one line of JSON, clipped if it would not fit. Answers where its personal part begins.

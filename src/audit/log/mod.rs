@@ -11,8 +11,8 @@
 //! - What was acknowledged is never reordered, replaced or invented. Damage is found, counted and located.
 //! - History cannot be edited, cut or reordered without [`verify`](crate::audit::verify()) naming the place, not even
 //!   by whoever rewrites every later hash: the history is signed every second; see
-//!   [`proof`](crate::audit::proof). The removal of the oldest segments is no different from the log's own when it
-//!   is full: `verify` says where history begins, and a system event tells of each segment the log dropped.
+//!   [`proof`](crate::audit::proof). The log itself drops its oldest segments only once a system event that names
+//!   them is durable, so that `verify` tells it from anybody else's removing them; see `dropping`.
 //! - The disk used is bounded by [`total_bytes_max`](LogOptions::total_bytes_max); what happens there is
 //!   [`WhenFull`].
 //! - With [keys](LogOptions::encryption) what events say does not stand readable on the disk; see `encrypted`.
@@ -87,6 +87,7 @@
 
 mod alarm;
 mod digest;
+mod dropping;
 pub(crate) mod encrypted;
 mod erase;
 mod expire;
@@ -112,6 +113,7 @@ mod model;
 mod simulated;
 
 pub use digest::{Digest, Parts, Seal};
+pub use dropping::{LOG_DROPPED, RETENTION_DROPPED};
 pub use encrypted::{KeyRing, KeyRingError};
 pub use erase::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan, Extent};
 pub(crate) use expire::Due;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::digest::Digest;
+use super::dropping::Why;
 use super::follow::Span;
 use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES, LogId};
 use super::segments::{CHECKPOINT_FILE, RESERVE_FILE, index_name, segment_name};
@@ -149,6 +150,7 @@ impl Writer {
         self.spare.clear();
         self.write_checkpoint(unix_micros);
         self.remove_superseded();
+        self.remove_recorded();
         let synced = self.synced.sequence;
         let count = self
             .digests
@@ -271,8 +273,9 @@ impl Writer {
         let margin = self.limits.reserve_bytes;
         while self.limits.when_full == WhenFull::DropOldest
             && self.total_bytes() + margin > self.limits.total_bytes_max
-            && self.drop_oldest()
+            && self.condemn_oldest(Why::Full).is_some()
         {}
+        self.remove_recorded();
         if self.full {
             self.restore_reserve();
         }
@@ -316,27 +319,30 @@ impl Writer {
     }
 
     /// Refuses a frame of this size when there is no place for it; makes room where the policy allows.
-    pub(super) fn admit(&mut self, size: usize) -> Result<(), AppendError> {
+    pub(super) fn admit(&mut self, size: usize, makes_room: bool) -> Result<(), AppendError> {
         let unsynced = self.syncing.len() + self.fresh.len();
         if self.unsynced_events() >= UNSYNCED_EVENTS_MAX || unsynced + size > UNSYNCED_BYTES_MAX {
             return Err(AppendError::SyncBehind);
         }
+        if makes_room {
+            return Ok(());
+        }
         let size = size as u64;
         while self.limits.when_full == WhenFull::DropOldest
             && self.total_bytes() + size > self.limits.total_bytes_max
-            && self.drop_oldest()
+            && self.condemn_oldest(Why::Full).is_some()
         {}
         if self.total_bytes() + size > self.limits.total_bytes_max {
             return Err(AppendError::Full);
         }
-        Ok(())
+        self.bound_condemned(size)
     }
 
     /// Frees something on a full disk: history where the policy says so, else the reserve. One sealed segment
     /// is kept: where others fill the disk, giving up all history would not help for long.
     pub(super) fn make_room(&mut self) -> bool {
         let drops = self.limits.when_full == WhenFull::DropOldest && self.sealed.len() > 1;
-        if drops && self.drop_oldest() {
+        if drops && self.drop_at_once() {
             return true;
         }
         let spent = !self.full && self.storage.remove(RESERVE_FILE).is_ok();
@@ -356,38 +362,6 @@ impl Writer {
             // What was written of it is room for events again.
             drop(self.storage.remove(RESERVE_FILE));
         }
-    }
-
-    /// Gives up the oldest sealed segment, if every event of it is synced and signed.
-    fn drop_oldest(&mut self) -> bool {
-        let synced = self.synced.sequence.min(self.signed.sequence);
-        let Some(oldest) = self
-            .sealed
-            .first()
-            .filter(|oldest| oldest.end <= synced + 1)
-        else {
-            return false;
-        };
-        if self.storage.remove(&segment_name(oldest.ordinal)).is_err() {
-            return false;
-        }
-        let oldest = self.sealed.remove(0);
-        self.count_sealed();
-        drop(self.storage.remove(&index_name(oldest.ordinal)));
-        self.stats.segments_dropped += 1;
-        self.stats.events_dropped += oldest.end.saturating_sub(oldest.first);
-        let earlier = self.dropped.take();
-        self.dropped = Some(Dropped {
-            segments: 1 + earlier.map_or(0, |earlier| earlier.segments),
-            first_sequence: earlier.map_or(oldest.first, |earlier| earlier.first_sequence),
-            last_sequence: oldest.end.saturating_sub(1),
-        });
-        true
-    }
-
-    /// What was dropped since the last call.
-    pub(crate) fn take_dropped(&mut self) -> Option<Dropped> {
-        self.dropped.take()
     }
 
     /// Why new requests should be refused, if they should.

@@ -8,12 +8,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::digest::{Digest, Parts, Seal};
+use super::dropping::Condemned;
 use super::format::{Chain, Frame, HEADER_BYTES, Kind, LogId, PAYLOAD_BYTES_MAX, SegmentHeader};
 use super::frames::frame_bytes;
 use super::segments::{segment_name, unfinished_name};
 use super::storage::{Storage, StorageFile};
 use super::summary::{Blocks, Traits};
-use super::upkeep::Dropped;
 use super::{AppendError, Durability, LogStats, Position, WhenFull};
 use crate::audit::proof::notary::Signed;
 
@@ -41,6 +41,8 @@ pub(crate) struct Entry<'a> {
     salt: [u8; 32],
     digest: Digest,
     traits: Traits,
+    /// Whether it tells what the log gives up: it makes room, so a log that is full takes it.
+    makes_room: bool,
 }
 
 impl<'a> Entry<'a> {
@@ -61,7 +63,13 @@ impl<'a> Entry<'a> {
             salt,
             digest: parts.digest(payload),
             traits,
+            makes_room: false,
         }
+    }
+
+    /// The same, as the record of what the log gives up.
+    pub(crate) fn making_room(self, makes_room: bool) -> Self {
+        Self { makes_room, ..self }
     }
 }
 
@@ -155,7 +163,8 @@ pub(crate) struct Writer {
     pub(super) checkpoint_slot: bool,
     /// How far a durable signature covers history, and what that takes on disk; only what is covered is dropped.
     pub(super) signed: Signed,
-    pub(super) dropped: Option<Dropped>,
+    /// Segments given up, oldest first, whose files wait for their record to be synced.
+    pub(super) condemned: Vec<Condemned>,
     pub(super) stats: LogStats,
 }
 
@@ -210,7 +219,7 @@ impl Writer {
             checkpoint: None,
             checkpoint_slot: false,
             signed: Signed::default(),
-            dropped: None,
+            condemned: Vec::new(),
             stats: LogStats::default(),
         };
         let first = writer.active.first;
@@ -230,7 +239,7 @@ impl Writer {
             return Err(AppendError::TooLarge);
         }
         let size = frame_bytes(payload.len());
-        self.admit(size)?;
+        self.admit(size, entry.makes_room)?;
         if self.broken {
             self.abandon()?;
         }

@@ -7,7 +7,7 @@ use super::super::format::{Frame, HEADER_BYTES, Kind};
 use super::super::frames::{Frames, Step};
 use super::super::segments::segment_name;
 use super::super::storage::read_whole;
-use super::World;
+use super::{DROPPED, World};
 
 impl World {
     /// Erases every third event of a sealed segment, wholly or in part.
@@ -94,7 +94,11 @@ fn holds(extent: Extent, frame: &Frame<'_>) -> bool {
         Extent::Whole => frame.kind.is_event(),
         Extent::Personal => frame.kind == Kind::Event && frame.parts().has_personal(frame.payload),
     };
-    holds_it && !frame.payload.starts_with(RECORD.as_bytes())
+    let records = [RECORD, DROPPED];
+    holds_it
+        && !records
+            .iter()
+            .any(|record| frame.payload.starts_with(record.as_bytes()))
 }
 
 fn text(payload: &[u8]) -> String {

@@ -32,6 +32,10 @@ use crate::audit::verify::{BadReason, verify_storage};
 
 const SEEDS: u64 = 10_000;
 
+/// How a record of what was dropped begins.
+const DROPPED: &str =
+    r#"{"endpoint":"audit.log.dropped","method":"SYSTEM","details":{"last_sequence":"#;
+
 /// An event as the model knows it: its sequence and its JSON.
 type Events = Vec<(u64, String)>;
 
@@ -60,6 +64,8 @@ struct World {
     left_over: HashMap<u64, String>,
     count: u64,
     faulty: bool,
+    /// Whether the disk was ever full, where segments go before they are recorded.
+    was_full: bool,
     /// Whether the log was signed since it was opened, which mends the file of signatures.
     signed: bool,
     traits: Traits,
@@ -104,6 +110,7 @@ impl World {
             left_over: HashMap::new(),
             count: 0,
             faulty: false,
+            was_full: false,
             signed: false,
             traits: Traits::of(&event),
         }
@@ -121,6 +128,7 @@ impl World {
         };
         let personal_from = json.find(",\"pad\"").unwrap_or(json.len());
         let entry = Entry::new(json.as_bytes(), personal_from, [5; 32], self.traits.clone());
+        let entry = entry.making_room(json.starts_with(DROPPED));
         match writer.append(&entry) {
             Ok(position) => {
                 assert_eq!(position.0, self.last + 1, "sequences have no gaps");
@@ -133,6 +141,22 @@ impl World {
             Err(_) => {
                 self.offered.entry(self.last + 1).or_default().insert(json);
             }
+        }
+    }
+
+    /// What the keeper does: the log makes room, and tells of it before it does.
+    fn keep_house(&mut self) {
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
+        writer.tick();
+        let Some(dropped) = writer.to_record() else {
+            return;
+        };
+        let (before, through) = (self.last, dropped.last_sequence);
+        self.append_json(format!("{DROPPED}{through}}}}}"));
+        if let Some(writer) = self.writer.as_mut().filter(|_| self.last > before) {
+            writer.recorded(through, self.last);
         }
     }
 
@@ -202,6 +226,7 @@ impl World {
 
     fn set_faults(&mut self, faults: Faults) {
         self.faulty = faults != Faults::default();
+        self.was_full |= faults.full;
         self.disk.set_faults(faults);
     }
 
@@ -313,6 +338,7 @@ impl World {
             // Where even the checkpoint cannot be written, none can be asked for.
             (bad.reason != BadReason::NoCheckpoint || !self.faulty)
                 && (bad.reason != BadReason::Signature || self.signed)
+                && (bad.reason != BadReason::Removed || !self.was_full)
         });
         assert_eq!(bad, None, "verify is clean after recovery");
         assert_eq!(verification.last_sequence, last);
@@ -410,10 +436,7 @@ fn run(seed: u64) {
             71..75 => world.sign(),
             75..80 => world.faults(),
             80..85 => {
-                if let Some(writer) = &mut world.writer {
-                    writer.tick();
-                    writer.take_dropped();
-                }
+                world.keep_house();
             }
             85..88 => {
                 if let Some(job) = world.writer.as_mut().and_then(Writer::index_job) {

@@ -1,23 +1,27 @@
 //! Checking that a log still says what was written: offline, read-only, with no trust in the writer.
 //!
 //! Every frame's checksum, sequence, chain and Merkle leaf is recomputed from the first segment kept to the last; the
-//! tree must have the root of every signed checkpoint, and the end must reach the newest one. The first place where
-//! this fails is named. It works beside a running gateway as well: checkpoints are read first, so the log may
+//! tree must have the root of every signed checkpoint, and the end must reach the newest one; where history does not
+//! begin with event 1, a record must tell that the log dropped what was before. The first place where this fails is
+//! named. It works beside a running gateway as well: checkpoints are read first, so the log may
 //! only be longer than they say.
+
+mod drops;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::log::Chain;
-use super::log::encrypted::read_only;
-use super::log::format::{Frame, HEADER_BYTES, Kind};
-use super::log::frames::{Frames, Step};
-use super::log::segments::{Segment, checkpoint, segments};
-use super::log::storage::{Storage, read_whole};
-use super::proof::check::{Place, SignedCheck, Trust};
-use super::proof::erasures::Erasures;
-use super::proof::{Hash, TreeHead};
+use crate::audit::log::Chain;
+use crate::audit::log::encrypted::read_only;
+use crate::audit::log::format::{Frame, HEADER_BYTES, Kind};
+use crate::audit::log::frames::{Frames, Step};
+use crate::audit::log::segments::{Segment, checkpoint, segments};
+use crate::audit::log::storage::{Storage, read_whole};
+use crate::audit::proof::check::{Place, SignedCheck, Trust};
+use crate::audit::proof::erasures::Erasures;
+use crate::audit::proof::{Hash, TreeHead};
+use drops::Drops;
 
 /// What is wrong at a bad place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +58,8 @@ pub enum BadReason {
     Tree,
     /// The event was erased and no record tells that it was asked for.
     Erased,
+    /// History begins after this event, and no record tells that the log dropped it.
+    Removed,
 }
 
 impl fmt::Display for BadReason {
@@ -75,6 +81,9 @@ impl fmt::Display for BadReason {
             Self::Unsigned => "no signature covers the events from this one on",
             Self::Tree => "the tree of the dropped events is gone",
             Self::Erased => "event erased without a record of it",
+            Self::Removed => {
+                "the events from this one up to where history begins were removed, without a record of it"
+            }
         })
     }
 }
@@ -103,7 +112,7 @@ pub struct Verification {
     pub erased: u64,
     /// Events whose personal part was erased; they count among the events.
     pub redacted: u64,
-    /// The oldest of them; what was before was dropped, or there was nothing.
+    /// The oldest of them; what was before was dropped, as a record tells, or there was nothing.
     pub first_sequence: u64,
     /// The newest of them.
     pub last_sequence: u64,
@@ -161,6 +170,8 @@ pub(crate) fn verify_storage(storage: &dyn Storage, trust: &Trust) -> io::Result
         },
         signed,
         erasures: Erasures::default(),
+        drops: Drops::default(),
+        begins: 0,
     };
     check.begin(first.map_or(1, |header| header.first_sequence));
     for (at, segment) in segments.iter().enumerate() {
@@ -184,6 +195,9 @@ struct Check<'s> {
     last: Option<(u64, Chain)>,
     signed: SignedCheck<'s>,
     erasures: Erasures,
+    drops: Drops,
+    /// The segment history begins with.
+    begins: u64,
     seen: Verification,
 }
 
@@ -278,6 +292,7 @@ impl Check<'_> {
             None => {
                 self.last = Some((before, header.chain));
                 self.seen.first_sequence = header.first_sequence;
+                self.begins = segment.ordinal;
             }
             Some((last, _)) if last < before => {
                 self.bad(segment.ordinal, 0, last + 1, BadReason::Gap);
@@ -318,6 +333,7 @@ impl Check<'_> {
         self.signed
             .event(place, || Hash::of_leaf(&digest.0), frame.chain);
         self.erasures.take(place, frame);
+        self.drops.take(frame);
         self.seen.erased += u64::from(frame.kind == Kind::Erased);
         self.seen.redacted += u64::from(frame.kind == Kind::Redacted);
         self.take_findings();
@@ -345,6 +361,11 @@ impl Check<'_> {
                 place.sequence,
                 BadReason::Erased,
             );
+        }
+        if let Some(first) = self.drops.unrecorded(self.seen.first_sequence) {
+            // It comes before whatever else is wrong.
+            self.seen.first_bad.take_if(|bad| bad.event_seq > first);
+            self.bad(self.begins, 0, first, BadReason::Removed);
         }
         match self.anchor {
             None if self.seen.segments > 0 => {
