@@ -43,4 +43,4 @@ pub use read::{ReadAll, ReadError, read_all};
 pub use retention::Retention;
 pub use schema::schema;
 pub use search::{Matcher, Page, RawEvent, Search, SearchError, SourceFilter, Tail, search_dir};
-pub use verify::{Bad, BadReason, Verification, verify};
+pub use verify::{Bad, BadReason, LogFile, Verification, verify};

@@ -8,7 +8,7 @@ use super::log::FormatError;
 use super::log::encrypted::read_only;
 use super::log::format::HEADER_BYTES;
 use super::log::frames::{Frames, Step};
-use super::log::segments::{Segment, segments};
+use super::log::segments::{Segment, checkpoint, segments};
 use super::log::storage::{Directory, Storage, read_whole};
 use super::search::{RawEvent, raw_event};
 
@@ -27,6 +27,14 @@ pub enum ReadError {
         offset: u64,
         /// What is wrong there.
         reason: FormatError,
+    },
+    /// Events are gone that once were there.
+    #[error("events {first} to {last} are missing")]
+    Missing {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
     },
 }
 
@@ -54,6 +62,10 @@ pub struct ReadAll {
     /// The last event read, and damage after it that may have cost others.
     last: u64,
     damage: Option<ReadError>,
+    /// How far the log once was synced; `None` once that was compared.
+    synced: Option<u64>,
+    /// Whether a segment was dropped by the log while it was read, so that a jump is none of its damage.
+    dropped: bool,
 }
 
 struct Open {
@@ -64,6 +76,8 @@ struct Open {
 
 impl ReadAll {
     pub(crate) fn over(storage: Box<dyn Storage>) -> Self {
+        // Before the segments: they may only reach further.
+        let synced = checkpoint(&*storage).ok().flatten();
         let (segments, failed) = match segments(&*storage) {
             Ok(mut segments) => {
                 segments.retain(|segment| !segment.is_superseded());
@@ -80,6 +94,8 @@ impl ReadAll {
             failed,
             current: None,
             damage: None,
+            synced: synced.map(|checkpoint| checkpoint.sequence),
+            dropped: false,
         }
     }
 
@@ -96,7 +112,14 @@ impl ReadAll {
                 let adjoins = frame.sequence == self.last + 1;
                 if let Some(damage) = self.damage.take().filter(|_| !adjoins) {
                     // The frame is walked to again, with the damage told.
+                    self.last = frame.sequence - 1;
                     return Some(Some(Err(damage)));
+                }
+                if !adjoins && !std::mem::take(&mut self.dropped) {
+                    let first = self.last + 1;
+                    self.last = frame.sequence - 1;
+                    let last = self.last;
+                    return Some(Some(Err(ReadError::Missing { first, last })));
                 }
                 open.at = offset + frame.size();
                 self.last = frame.sequence;
@@ -120,6 +143,17 @@ impl ReadAll {
         }
     }
 
+    /// What is missing at the end; told once.
+    fn end(&mut self) -> Option<Result<RawEvent, ReadError>> {
+        let synced = self.synced.take().filter(|synced| *synced > self.last)?;
+        let first = self.last + 1;
+        let missing = ReadError::Missing {
+            first,
+            last: synced,
+        };
+        Some(Err(self.damage.take().unwrap_or(missing)))
+    }
+
     /// Opens the next segment; `None` after the last.
     fn advance(&mut self) -> Option<io::Result<()>> {
         let segment = self.segments.pop_front()?;
@@ -130,7 +164,10 @@ impl ReadAll {
                 at: HEADER_BYTES,
             }),
             // Dropped since it was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.dropped = true;
+                None
+            }
             Err(error) => return Some(Err(error)),
         };
         Some(Ok(()))
@@ -150,8 +187,10 @@ impl Iterator for ReadAll {
                 Some(None) => {}
                 None => {
                     self.current = None;
-                    if let Err(error) = self.advance()? {
-                        return Some(Err(error.into()));
+                    match self.advance() {
+                        Some(Ok(())) => {}
+                        Some(Err(error)) => return Some(Err(error.into())),
+                        None => return self.end(),
                     }
                 }
             }

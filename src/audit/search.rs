@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::event::{EventType, Severity, Source};
 use super::log::encrypted::read_only;
-use super::log::format::{Frame, HEADER_BYTES};
+use super::log::format::{Frame, HEADER_BYTES, SegmentHeader};
 use super::log::frames::{Frames, Step};
 use super::log::segments::{index_name, segment_name, segments};
 use super::log::storage::{Storage, StorageFile, read_whole};
@@ -140,6 +140,17 @@ pub struct Page {
     pub places: Vec<(Position, Parts)>,
     /// Where the next page begins; absent when there is none.
     pub next_cursor: Option<String>,
+    /// Places in what was read that are damaged: events that may have been wanted are not shown.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub damaged_places: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde asks for"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Page {
@@ -224,6 +235,7 @@ pub(crate) fn search_segments(
         let Some(open) = OpenSegment::open(storage, view)? else {
             continue;
         };
+        page.damaged_places += open.damaged;
         for block in open.blocks.iter().rev() {
             if block.first_sequence >= before || !wanted.may_be_in(block) {
                 continue;
@@ -234,6 +246,7 @@ pub(crate) fn search_segments(
             }
             let bytes = open.read(block)?;
             scanned += bytes.len() as u64;
+            page.damaged_places += damaged_in(block, &bytes);
             for frame in events(&bytes).rev() {
                 if frame.sequence >= before {
                     continue;
@@ -312,10 +325,36 @@ fn events(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Frame<'_>> {
     frames.into_iter()
 }
 
+/// Damaged places in a block that was once whole: what its summary counted is not there.
+fn damaged_in(block: &Block, bytes: &[u8]) -> u64 {
+    let count = events(bytes).count() as u64;
+    u64::from(count < u64::from(block.events))
+}
+
+/// Damaged places of a segment that stand before events of it, or before its end where a later segment begins.
+fn damaged(bytes: &[u8], end: u64) -> u64 {
+    let (mut places, mut open, mut last) = (0, 0, 0);
+    let header = bytes.get(..HEADER_BYTES).unwrap_or_default();
+    let headless = SegmentHeader::decode(header).is_err();
+    for step in Frames::new(bytes, HEADER_BYTES) {
+        match step {
+            Step::Damage { .. } => open += 1,
+            Step::Frame { frame, .. } => {
+                places += std::mem::take(&mut open);
+                last = frame.sequence;
+            }
+        }
+    }
+    let short = end < u64::MAX && last + 1 < end;
+    places + u64::from(headless && last > 0) + if short { open } else { 0 }
+}
+
 /// A segment opened for reading, with its summaries.
 struct OpenSegment {
     file: Arc<dyn StorageFile>,
     blocks: Vec<Arc<Block>>,
+    /// Places found damaged while its summaries were made.
+    damaged: u64,
 }
 
 impl OpenSegment {
@@ -331,17 +370,23 @@ impl OpenSegment {
         let is_shorter = file.read_at(last, 1)?.is_empty();
         let indexed = || {
             let bytes = read_whole(storage, &index_name(view.ordinal)).ok()?;
-            decode_index(&bytes, view.bytes).ok()
+            decode_index(&bytes, Some(view.bytes)).ok()
         };
         let known = view.blocks.clone().or_else(indexed);
-        let blocks = match known.filter(|_| !is_shorter) {
-            Some(blocks) => blocks,
+        let (blocks, damaged) = match known.filter(|_| !is_shorter) {
+            Some(blocks) => (blocks, 0),
             None => {
                 let length = usize::try_from(view.bytes).unwrap_or(usize::MAX);
-                Blocks::read(&file.read_at(0, length)?, HEADER_BYTES).all()
+                let bytes = file.read_at(0, length)?;
+                let blocks = Blocks::read(&bytes, HEADER_BYTES).all();
+                (blocks, damaged(&bytes, view.end))
             }
         };
-        Ok(Some(Self { file, blocks }))
+        Ok(Some(Self {
+            file,
+            blocks,
+            damaged,
+        }))
     }
 
     fn read(&self, block: &Block) -> io::Result<Vec<u8>> {

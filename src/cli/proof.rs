@@ -38,9 +38,11 @@ impl VerifyArguments {
             .checkpoint
             .iter()
             .map(|path| checkpoint_of(path, &known));
+        let there = dir.parent().map(Trust::of_data_folder);
         let trust = Trust {
             keys,
             checkpoints: checkpoints.collect::<Result<_, _>>()?,
+            ..there.unwrap_or_default()
         };
         let verification = verify(dir, &trust).map_err(CliError::runtime)?;
         report(&verification, out)?;
@@ -125,14 +127,21 @@ fn report(verification: &Verification, out: &mut dyn Write) -> std::io::Result<(
         )?,
         None => writeln!(out, "not signed")?,
     }
-    match &verification.first_bad {
-        Some(bad) => writeln!(
-            out,
-            "{} bad places, the first at event {}, segment {}, byte {}: {}",
-            verification.bad_total, bad.event_seq, bad.segment, bad.offset, bad.reason
-        ),
-        None => writeln!(out, "clean"),
+    for remark in &verification.remarks {
+        writeln!(out, "note: {remark}")?;
     }
+    let Some(first) = &verification.first_bad else {
+        return writeln!(out, "clean");
+    };
+    writeln!(
+        out,
+        "{} bad places, the first at {first}",
+        verification.bad_total
+    )?;
+    let others = verification.bad.iter().filter(|bad| *bad != first);
+    others
+        .clone()
+        .try_for_each(|bad| writeln!(out, "also at {bad}"))
 }
 
 fn signed_at(micros: i64) -> String {

@@ -132,6 +132,34 @@ impl Kind {
     }
 }
 
+/// Why a segment was begun, which says how the one before it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// By a version that did not say.
+    #[default]
+    Unsaid,
+    /// In order: the one before ends with its last event.
+    InOrder,
+    /// After a crash or a failure: the one before may go on with bytes nobody believes.
+    AfterFailure,
+}
+
+impl Begun {
+    fn bytes(self) -> [u8; 4] {
+        match self {
+            Self::Unsaid => [0; 4],
+            Self::InOrder => [1, 0, 0, 0],
+            Self::AfterFailure => [2, 0, 0, 0],
+        }
+    }
+
+    fn parse(bytes: [u8; 4]) -> Self {
+        let known = [Self::InOrder, Self::AfterFailure];
+        let known = known.into_iter().find(|begun| begun.bytes() == bytes);
+        known.unwrap_or_default()
+    }
+}
+
 /// What a segment says of itself before its first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
@@ -142,6 +170,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) synced_through: u64,
     /// The chain before the first frame.
     pub(crate) chain: Chain,
+    pub(crate) begun: Begun,
 }
 
 impl SegmentHeader {
@@ -155,7 +184,7 @@ impl SegmentHeader {
         out.extend_from_slice(&self.first_sequence.to_le_bytes());
         out.extend_from_slice(&self.synced_through.to_le_bytes());
         out.extend_from_slice(&self.chain.0);
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.begun.bytes());
         seal(out)
     }
 
@@ -167,6 +196,7 @@ impl SegmentHeader {
             first_sequence: u64::from_le_bytes(fields.take()?),
             synced_through: u64::from_le_bytes(fields.take()?),
             chain: Chain(fields.take()?),
+            begun: Begun::parse(fields.take()?),
         })
     }
 }
@@ -178,6 +208,8 @@ pub(crate) struct Checkpoint {
     pub(crate) sequence: u64,
     pub(crate) unix_micros: i64,
     pub(crate) chain: Chain,
+    /// Whether the log was closed in order here, with everything synced and signed.
+    pub(crate) closed: bool,
 }
 
 impl Checkpoint {
@@ -190,6 +222,7 @@ impl Checkpoint {
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.unix_micros.to_le_bytes());
         out.extend_from_slice(&self.chain.0);
+        out.push(u8::from(self.closed));
         out.resize(CHECKPOINT_BYTES - 4, 0);
         seal(out)
     }
@@ -201,6 +234,7 @@ impl Checkpoint {
             sequence: u64::from_le_bytes(fields.take()?),
             unix_micros: i64::from_le_bytes(fields.take()?),
             chain: Chain(fields.take()?),
+            closed: fields.take::<1>()? == [1],
         })
     }
 }

@@ -128,7 +128,9 @@ impl Log {
         let notary = notary(&storage, &start.log_id, options)?;
         let mut writer = Writer::start(storage.clone(), limits, start).map_err(failed)?;
         writer.set_signed(notary.signed());
-        writer.settle(Now::read().unix_micros).map_err(failed)?;
+        let now = Now::read().unix_micros;
+        writer.mark_open(now).map_err(failed)?;
+        writer.settle(now).map_err(failed)?;
         let mut keeper = Keeper::new(notary);
         keeper.sign(&mut writer);
         recovery.signature_broken = keeper.notary.is_broken();
@@ -346,9 +348,8 @@ impl Shared {
 
     pub(super) fn append(&self, event: &AuditEvent<'_>) -> Result<Position, AppendError> {
         let mut buffer = BUFFER.take();
-        let appended = serialise(event, &mut buffer).and_then(|personal_from| {
+        let appended = serialise(event, &mut buffer).and_then(|(personal_from, traits)| {
             let salt = salt()?;
-            let traits = Traits::of(event);
             let entry = Entry::new(&buffer, personal_from, salt, traits);
             self.append_entry(&entry.making_room(tells_of_dropped(event)))
         });
@@ -390,15 +391,17 @@ fn tells_of_dropped(event: &AuditEvent<'_>) -> bool {
     event.method == "SYSTEM" && [LOG_DROPPED, RETENTION_DROPPED].contains(&&*event.endpoint)
 }
 
-/// Writes an event as one line of JSON, clipped if it would not fit. Answers where its personal part begins.
-fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<usize, AppendError> {
+/// Writes an event as one line of JSON, clipped if it would not fit. Answers where its personal part begins, and
+/// what a summary is to know of what was written.
+fn serialise(event: &AuditEvent<'_>, buffer: &mut Vec<u8>) -> Result<(usize, Traits), AppendError> {
     let mut write = |event: &AuditEvent<'_>| {
         buffer.clear();
         let personal_from = encode(event, buffer).map_err(|_| AppendError::Unserialisable)?;
-        Ok((buffer.len() <= PAYLOAD_BYTES_MAX).then_some(personal_from))
+        let fits = buffer.len() <= PAYLOAD_BYTES_MAX;
+        Ok(fits.then(|| (personal_from, Traits::of(event))))
     };
-    if let Some(personal_from) = write(event)? {
-        return Ok(personal_from);
+    if let Some(written) = write(event)? {
+        return Ok(written);
     }
     write(&event.clipped())?.ok_or(AppendError::TooLarge)
 }

@@ -28,7 +28,7 @@
 //! checkpoint            two slots of 256 bytes, written in turn after each sync
 //! reserve               space given up when the disk is full, so that the last events still fit
 //! 000000000007.seg      a segment; ordinals only grow
-//! 000000000007.idx      summaries of a sealed segment's blocks; can be rebuilt, may be absent
+//! 000000000007.idx      summaries of a sealed segment's blocks; can be rebuilt, may be absent, never half there
 //! *.torn                what a recovery did not believe, kept for people
 //! 000000000008.new      a segment being put together; removed at open
 //! checkpoints.signed    signed checkpoints, as text, oldest first; the newest vouches for what `checkpoint` does
@@ -37,11 +37,11 @@
 //!
 //! segment    = header frame*
 //! header     = magic[8] "rg-audit"  version u16  zero[6]  log id[16]  ordinal u64  first sequence u64
-//!              synced through u64  chain before the first frame[32]  zero[4]  crc32c u32          96 bytes
+//!              synced through u64  chain before the first frame[32]  begun u32  crc32c u32        96 bytes
 //! frame      = length u32  crc32c u32  sequence u64  kind u32  chain[32]  personal from u32  seal[32]
 //!              payload[length]                                                              88 + length bytes
 //! checkpoint = magic[8] "rg-check"  version u16  zero[6]  log id[16]  sequence u64  unix micros u64
-//!              chain[32]  zero to 252  crc32c u32                                                256 bytes
+//!              chain[32]  closed u8  zero to 252  crc32c u32                                     256 bytes
 //! ```
 //!
 //! A frame's checksum covers everything but itself. Its kind is 1 for an event (the payload is one JSON
@@ -57,6 +57,12 @@
 //!
 //! The chain and the tree are over digests, so an event or its personal part can later be erased and the history still
 //! verifies.
+//!
+//! A segment says whether it was *begun* in order (1) or after a crash or failure (2), and so whether the one before
+//! it may have bytes after its last event; 0 is of versions that did not say. When the log is closed with everything
+//! synced and signed, both slots of the checkpoint are written, *closed* and alike, and both again, not closed, before the
+//! next open lets anything be appended. So of a closed log `verify` knows where each file ends, and of one that runs or
+//! crashed what may be unfinished.
 //!
 //! # Abandonment
 //!

@@ -9,19 +9,18 @@
 
 use std::io;
 
-use super::format::{Chain, FormatError, Frame, HEADER_BYTES, LogId, SegmentHeader};
+use super::format::{Begun, Chain, FormatError, Frame, HEADER_BYTES, LogId, SegmentHeader};
 use super::frames::{Frames, Step};
 use super::report::{Damage, Recovery};
 use super::segments::{
-    CHECKPOINT_FILE, LOCK_FILE, RESERVE_FILE, Segment, TORN, UNFINISHED, checkpoint,
-    end_where_successors_begin, index_name, segments,
+    Segment, TORN, UNFINISHED, checkpoint, end_where_successors_begin, index_name, other_bytes,
+    segments,
 };
 use super::storage::{Storage, read_whole};
 use super::summary::Blocks;
 use super::writer::{Active, Index, Mark, Sealed, Start};
 use crate::audit::proof::note::origin;
-use crate::audit::proof::notes::{KEYS_FILE, NOTES_FILE, newest};
-use crate::audit::proof::tree::TREE;
+use crate::audit::proof::notes::newest;
 
 /// Most damaged places that are listed; the rest is counted.
 const DAMAGES_MAX: usize = 1000;
@@ -82,10 +81,16 @@ pub(crate) fn recover(
     }
     let ordinals = listed
         .iter()
-        .filter_map(|(name, _)| name.get(..12)?.parse::<u64>().ok());
+        .filter_map(|(name, _)| name.get(..12)?.parse::<u64>().ok())
+        .max();
     let (mut start, recovery) = walk.finish(segment_bytes_max)?;
+    for walked in &start.sealed {
+        // A crash may have taken some of what its index speaks of: it is made again.
+        drop(storage.remove(&index_name(walked.ordinal)));
+    }
+    let listed = storage.list()?;
     start.log_id = log_id;
-    start.ordinal_next = ordinals.max().unwrap_or(0) + 1;
+    start.ordinal_next = ordinals.unwrap_or(0) + 1;
     start.sealed.splice(
         0..0,
         settled.iter().map(|segment| sealed(segment, segment.bytes)),
@@ -113,26 +118,6 @@ fn sealed(segment: &Segment, bytes: u64) -> Sealed {
         bytes,
         index: Index::Absent,
     }
-}
-
-/// Bytes of what was moved aside and of strangers' files.
-fn other_bytes(storage: &dyn Storage) -> io::Result<u64> {
-    let ours = |name: &str| {
-        [
-            CHECKPOINT_FILE,
-            LOCK_FILE,
-            RESERVE_FILE,
-            NOTES_FILE,
-            KEYS_FILE,
-        ]
-        .contains(&name)
-            || name.starts_with(TREE)
-            || name.ends_with(".seg")
-            || name.ends_with(".idx")
-    };
-    let files = storage.list()?;
-    let strange = files.iter().filter(|(name, _)| !ours(name));
-    Ok(strange.map(|(_, bytes)| bytes).sum())
 }
 
 /// The walk over the segments a crash may have touched.
@@ -448,6 +433,13 @@ impl<'s> Walk<'s> {
             let synced = segment.header.as_ref().is_some_and(is_synced);
             is_last && synced && segment.bytes < segment_bytes_max
         };
+        // What precedes a segment begun now ends with its last event only where that was just read as the end.
+        let ends_whole = self.tail.is_empty()
+            && missing == 0
+            && self.open.as_ref().is_some_and(|open| {
+                let header = open.header.as_ref();
+                header.is_some_and(|header| header.first_sequence <= last.sequence)
+            });
         let active = match self.open.take().filter(writable) {
             None => None,
             Some(segment) => {
@@ -463,6 +455,10 @@ impl<'s> Walk<'s> {
             unsynced: self.unsynced,
             sealed: self.kept,
             active,
+            begun: match ends_whole {
+                true => Begun::InOrder,
+                false => Begun::AfterFailure,
+            },
             ordinal_next: 0,
             other_bytes: 0,
         };

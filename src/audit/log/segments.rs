@@ -2,8 +2,12 @@
 
 use std::io;
 
-use super::format::{CHECKPOINT_BYTES, Checkpoint, FormatError, HEADER_BYTES, SegmentHeader};
+use super::format::{
+    Begun, CHECKPOINT_BYTES, Checkpoint, FormatError, HEADER_BYTES, SegmentHeader,
+};
 use super::storage::{Storage, read_whole};
+use crate::audit::proof::notes::{KEYS_FILE, NOTES_FILE};
+use crate::audit::proof::tree::TREE;
 
 /// The file that says how far the log is synced.
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
@@ -46,6 +50,8 @@ pub(crate) struct Segment {
     pub(crate) header: Option<SegmentHeader>,
     /// The first sequence that is not this segment's, because a later one begins there.
     pub(crate) end: u64,
+    /// What that later one says of how this one ends.
+    pub(crate) ended: Begun,
 }
 
 impl Segment {
@@ -78,6 +84,7 @@ pub(crate) fn segments(storage: &dyn Storage) -> io::Result<Vec<Segment>> {
             bytes,
             header: header.filter(|header| header.ordinal == ordinal),
             end: u64::MAX,
+            ended: Begun::default(),
         });
     }
     found.sort_by_key(|segment| segment.ordinal);
@@ -98,24 +105,100 @@ fn header(name: &str, bytes: &[u8]) -> io::Result<Option<SegmentHeader>> {
 
 /// Sets every segment's `end`.
 pub(crate) fn end_where_successors_begin(segments: &mut [Segment]) {
-    let mut end = u64::MAX;
+    let (mut end, mut ended) = (u64::MAX, Begun::default());
     for segment in segments.iter_mut().rev() {
-        segment.end = end;
-        if let Some(header) = &segment.header {
-            end = end.min(header.first_sequence);
+        (segment.end, segment.ended) = (end, ended);
+        let Some(header) = &segment.header else {
+            continue;
+        };
+        if header.first_sequence < end {
+            (end, ended) = (header.first_sequence, begun(header));
+        } else if header.first_sequence == end && begun(header) != Begun::InOrder {
+            // Of several that begin at one place the one that allows the most counts.
+            ended = begun(header);
         }
+    }
+}
+
+/// Why a segment was begun. Before it was said, one begun before all was synced could only be one in order.
+fn begun(header: &SegmentHeader) -> Begun {
+    match header.begun {
+        Begun::Unsaid if header.synced_through + 1 < header.first_sequence => Begun::InOrder,
+        said => said,
+    }
+}
+
+/// What the checkpoint file says.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots {
+    /// The newest readable checkpoint.
+    pub(crate) newest: Option<Checkpoint>,
+    /// Where slots begin that cannot be read, in bytes.
+    pub(crate) unreadable: Vec<usize>,
+    /// Size of the file.
+    pub(crate) bytes: usize,
+}
+
+impl Slots {
+    /// Reads the file; `None` when there is none.
+    pub(crate) fn read(storage: &dyn Storage) -> io::Result<Option<Self>> {
+        let bytes = match read_whole(storage, CHECKPOINT_FILE) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let slots = bytes.get(..bytes.len().min(2 * CHECKPOINT_BYTES));
+        let slots = slots.unwrap_or_default().chunks(CHECKPOINT_BYTES);
+        let (mut newest, mut closed, mut unreadable) = (None::<Checkpoint>, true, Vec::new());
+        for (at, slot) in slots.enumerate() {
+            let Ok(checkpoint) = Checkpoint::decode(slot) else {
+                unreadable.push(at * CHECKPOINT_BYTES);
+                continue;
+            };
+            let same = newest
+                .as_ref()
+                .is_none_or(|other| other.sequence == checkpoint.sequence);
+            closed &= checkpoint.closed && same;
+            if newest
+                .as_ref()
+                .is_none_or(|other| other.sequence <= checkpoint.sequence)
+            {
+                newest = Some(checkpoint);
+            }
+        }
+        // One slot alone says that the log was closed only where the other cannot be read.
+        if let Some(newest) = &mut newest {
+            newest.closed = closed;
+        }
+        Ok(Some(Self {
+            newest,
+            unreadable,
+            bytes: bytes.len(),
+        }))
     }
 }
 
 /// The newest readable checkpoint.
 pub(crate) fn checkpoint(storage: &dyn Storage) -> io::Result<Option<Checkpoint>> {
-    let bytes = match read_whole(storage, CHECKPOINT_FILE) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    Ok(Slots::read(storage)?.and_then(|slots| slots.newest))
+}
+
+/// Bytes of what was moved aside and of strangers' files.
+pub(crate) fn other_bytes(storage: &dyn Storage) -> io::Result<u64> {
+    let ours = |name: &str| {
+        [
+            CHECKPOINT_FILE,
+            LOCK_FILE,
+            RESERVE_FILE,
+            NOTES_FILE,
+            KEYS_FILE,
+        ]
+        .contains(&name)
+            || name.starts_with(TREE)
+            || name.ends_with(".seg")
+            || name.ends_with(".idx")
     };
-    Ok(bytes
-        .chunks(CHECKPOINT_BYTES)
-        .filter_map(|slot| Checkpoint::decode(slot).ok())
-        .max_by_key(|checkpoint| checkpoint.sequence))
+    let files = storage.list()?;
+    let strange = files.iter().filter(|(name, _)| !ours(name));
+    Ok(strange.map(|(_, bytes)| bytes).sum())
 }

@@ -288,13 +288,15 @@ pub(crate) fn encode_index(segment_bytes: u64, blocks: &[Arc<Block>]) -> Vec<u8>
     seal(out)
 }
 
-/// The blocks of an index file, if it is whole and of a segment of this size.
+/// The blocks of an index file, if it is whole and of a segment of this size; of any size without one.
 pub(crate) fn decode_index(
     bytes: &[u8],
-    segment_bytes: u64,
+    segment_bytes: Option<u64>,
 ) -> Result<Vec<Arc<Block>>, FormatError> {
     let mut fields = Fields(unseal(bytes)?);
-    if fields.take::<8>()? != INDEX_MAGIC || u64::from_le_bytes(fields.take()?) != segment_bytes {
+    let is_index = fields.take::<8>()? == INDEX_MAGIC;
+    let length = u64::from_le_bytes(fields.take()?);
+    if !is_index || segment_bytes.is_some_and(|expected| expected != length) {
         return Err(FormatError::Magic);
     }
     let mut blocks = Vec::new();

@@ -7,7 +7,9 @@ use super::digest::Digest;
 use super::dropping::Why;
 use super::follow::Span;
 use super::format::{CHECKPOINT_BYTES, Checkpoint, HEADER_BYTES, LogId};
-use super::segments::{CHECKPOINT_FILE, RESERVE_FILE, index_name, segment_name};
+use super::segments::{
+    CHECKPOINT_FILE, RESERVE_FILE, UNFINISHED, checkpoint, index_name, segment_name,
+};
 use super::storage::{Storage, StorageFile, read_whole};
 use super::summary::{Blocks, encode_index};
 use super::writer::{Index, Mark, UNSYNCED_BYTES_MAX, UNSYNCED_EVENTS_MAX, Writer};
@@ -69,6 +71,8 @@ impl IndexJob {
     /// Writes the file, reading the segment first where its summaries are not at hand. An index is a
     /// convenience: a failure costs later searches time and is not reported.
     pub(crate) fn run(self, storage: &dyn Storage) {
+        let index = index_name(self.ordinal);
+        let unfinished = format!("{index}{UNFINISHED}");
         let write = || -> io::Result<()> {
             let name = segment_name(self.ordinal);
             let (blocks, length) = match self.blocks {
@@ -82,14 +86,15 @@ impl IndexJob {
                     (Blocks::read(&bytes, HEADER_BYTES), bytes.len() as u64)
                 }
             };
-            let index = index_name(self.ordinal);
-            storage
-                .create(&index)?
-                .write_at(0, &encode_index(length, &blocks.all()))
+            let file = storage.create(&unfinished)?;
+            file.write_at(0, &encode_index(length, &blocks.all()))?;
+            // Synced before it has its name: there is no half index, whatever happens.
+            file.sync()?;
+            storage.rename(&unfinished, &index)
         };
         if write().is_err() {
             // Half an index would keep space from a disk that is full.
-            drop(storage.remove(&index_name(self.ordinal)));
+            drop(storage.remove(&unfinished));
         }
     }
 }
@@ -226,21 +231,52 @@ impl Writer {
     /// Writes how far the log is synced, into the older of two slots. A failure is no loss: the
     /// older checkpoint stands, and recovery believes less.
     fn write_checkpoint(&mut self, unix_micros: i64) {
+        let slot = usize::from(self.checkpoint_slot);
+        if self.write_slot(slot, unix_micros, false).is_err() {
+            self.open_checkpoint();
+        }
+        self.checkpoint_slot = !self.checkpoint_slot;
+    }
+
+    fn write_slot(&self, slot: usize, unix_micros: i64, closed: bool) -> io::Result<()> {
         let checkpoint = Checkpoint {
             log_id: self.log_id,
             sequence: self.synced.sequence,
             unix_micros,
             chain: self.synced.chain,
+            closed,
         };
-        let slot = u64::from(self.checkpoint_slot) * CHECKPOINT_BYTES as u64;
-        let written = match &self.checkpoint {
-            Some(file) => file.write_at(slot, &checkpoint.encode()).is_ok(),
-            None => false,
-        };
-        if !written {
-            self.open_checkpoint();
+        let file = self.checkpoint.as_ref();
+        let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        file.write_at((slot * CHECKPOINT_BYTES) as u64, &checkpoint.encode())
+    }
+
+    /// Says durably, in both slots, that the log is closed; only where everything is synced and signed.
+    pub(crate) fn mark_closed(&self, unix_micros: i64) -> io::Result<()> {
+        let last = self.last.sequence;
+        let complete = last == self.synced.sequence && last == self.signed.sequence;
+        if !complete || self.unwritten > 0 || self.broken || !self.condemned.is_empty() {
+            return Ok(());
         }
-        self.checkpoint_slot = !self.checkpoint_slot;
+        self.write_slots(unix_micros, true)
+    }
+
+    /// Takes that back, durably and before anything is appended: else `verify` would take what a crash leaves for
+    /// tampering.
+    pub(crate) fn mark_open(&self, unix_micros: i64) -> io::Result<()> {
+        match checkpoint(&*self.storage)? {
+            Some(checkpoint) if checkpoint.closed => self.write_slots(unix_micros, false),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_slots(&self, unix_micros: i64, closed: bool) -> io::Result<()> {
+        let Some(file) = &self.checkpoint else {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        };
+        self.write_slot(0, unix_micros, closed)?;
+        self.write_slot(1, unix_micros, closed)?;
+        file.sync()
     }
 
     /// Opens the checkpoint file, or creates it; without one, checkpoints are not written.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::digest::{Digest, Parts, Seal};
 use super::dropping::Condemned;
-use super::format::{Chain, Frame, HEADER_BYTES, Kind, LogId, PAYLOAD_BYTES_MAX, SegmentHeader};
+use super::format::{
+    Begun, Chain, Frame, HEADER_BYTES, Kind, LogId, PAYLOAD_BYTES_MAX, SegmentHeader,
+};
 use super::frames::frame_bytes;
 use super::segments::{segment_name, unfinished_name};
 use super::storage::{Storage, StorageFile};
@@ -122,6 +124,8 @@ pub(crate) struct Start {
     pub(crate) sealed: Vec<Sealed>,
     /// A segment to go on with; a new one is begun without it.
     pub(crate) active: Option<Active>,
+    /// How the new one begins.
+    pub(crate) begun: Begun,
     pub(crate) ordinal_next: u64,
     /// Bytes of files that are neither segment nor index.
     pub(crate) other_bytes: u64,
@@ -155,6 +159,8 @@ pub(crate) struct Writer {
     pub(super) epoch: u64,
     /// The active file failed; nothing more goes into it.
     pub(super) broken: bool,
+    /// What a failed write left after the last event of the active file could not be cut off.
+    pub(super) uncertain: bool,
     /// The disk is full and the reserve is spent.
     pub(super) full: bool,
     pub(super) ordinal_next: u64,
@@ -189,6 +195,7 @@ impl Writer {
                     first_sequence: start.synced.sequence + 1,
                     synced_through: start.synced.sequence,
                     chain: start.synced.chain,
+                    begun: start.begun,
                 };
                 create_segment(&*storage, &header, &[&start.unsynced])?
             }
@@ -213,6 +220,7 @@ impl Writer {
             sync_running: false,
             epoch: 0,
             broken: false,
+            uncertain: false,
             full: true,
             ordinal_next,
             other_bytes: start.other_bytes,
@@ -298,7 +306,7 @@ impl Writer {
         if is_full(&error) {
             // Best effort: what the failed write left behind would be read as a torn tail.
             let written = self.active.end.saturating_sub(self.unwritten as u64);
-            drop(self.active.file.truncate(written));
+            self.uncertain |= self.active.file.truncate(written).is_err();
             return Err(self.failed(error));
         }
         self.stats.write_errors += 1;
@@ -322,7 +330,7 @@ impl Writer {
         self.flush()?;
         let begun = self.begin_segment(self.last, false)?;
         self.dirty.push(self.active.file.clone());
-        self.install(begun);
+        self.install(begun, true);
         Ok(())
     }
 
@@ -340,13 +348,14 @@ impl Writer {
         self.epoch += 1;
         self.broken = false;
         self.stats.segments_abandoned += 1;
-        self.install(begun);
+        self.install(begun, false);
         Ok(())
     }
 
-    /// Makes a new segment the active one.
-    fn install(&mut self, begun: Active) {
+    /// Makes a new segment the active one. What is in a file that failed is read off it again.
+    fn install(&mut self, begun: Active, in_order: bool) {
         let old = std::mem::replace(&mut self.active, begun);
+        let known = in_order && !std::mem::take(&mut self.uncertain);
         self.directory_dirty = true;
         self.ordinal_next += 1;
         self.sealed.push(Sealed {
@@ -354,7 +363,10 @@ impl Writer {
             first: old.first,
             end: u64::MAX,
             bytes: old.end,
-            index: Index::Pending(old.blocks),
+            index: match known {
+                true => Index::Pending(old.blocks),
+                false => Index::Absent,
+            },
         });
         let first = self.active.first;
         for sealed in &mut self.sealed {
@@ -371,6 +383,10 @@ impl Writer {
             first_sequence: after.sequence + 1,
             synced_through: self.synced.sequence,
             chain: after.chain,
+            begun: match rewriting || self.uncertain {
+                true => Begun::AfterFailure,
+                false => Begun::InOrder,
+            },
         };
         let attempt = |writer: &Self| {
             let frames: [&[u8]; 2] = [&writer.syncing, &writer.fresh];

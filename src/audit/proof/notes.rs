@@ -81,8 +81,17 @@ pub(crate) fn read(storage: &dyn Storage, name: &str) -> io::Result<Option<Strin
 /// The keys beside the log; lines that are none are counted.
 pub(crate) fn keys(storage: &dyn Storage) -> io::Result<(Vec<PublicKey>, usize)> {
     let text = read(storage, KEYS_FILE)?.unwrap_or_default();
-    let keys: Vec<PublicKey> = text.lines().filter_map(|line| line.parse().ok()).collect();
-    let damaged = text.lines().count() - keys.len();
+    let mut keys: Vec<PublicKey> = Vec::new();
+    let mut damaged = 0;
+    for line in text.split_inclusive('\n') {
+        let key = line.parse::<PublicKey>().ok();
+        // The file is only ever replaced whole, so that nothing but whole lines can stand there, each once.
+        let as_written = key
+            .as_ref()
+            .is_some_and(|key| format!("{key}\n") == line && !keys.contains(key));
+        damaged += usize::from(!as_written);
+        keys.extend(key);
+    }
     Ok((keys, damaged))
 }
 

@@ -17,12 +17,12 @@ use crate::audit::log::storage::{Storage, StorageFile, read_whole};
 
 /// Every file of the tree begins so.
 pub(crate) const TREE: &str = "tree-";
-const ROOTS_FILE: &str = "tree-roots";
+pub(crate) const ROOTS_FILE: &str = "tree-roots";
 /// A block has two to the power of this many leaves.
 const BLOCK_LEVEL: u32 = 16;
 pub(crate) const BLOCK_LEAVES: u64 = 1 << BLOCK_LEVEL;
 
-fn block_name(block: u64) -> String {
+pub(crate) fn block_name(block: u64) -> String {
     format!("{TREE}{block:012}")
 }
 
@@ -201,6 +201,16 @@ pub(crate) fn edge(storage: &dyn Storage, size: u64) -> io::Result<Option<Fronti
     Ok(edges.map(|(blocks, block_edge)| joined(&blocks, &block_edge)))
 }
 
+/// Whether a tree of this size ends with a block.
+pub(crate) fn is_complete(size: u64) -> bool {
+    size > 0 && size.is_multiple_of(BLOCK_LEAVES)
+}
+
+/// The tree over nothing but complete blocks.
+pub(crate) fn over_blocks(blocks: &Frontier) -> Frontier {
+    joined(blocks, &Frontier::default())
+}
+
 fn joined(blocks: &Frontier, block_edge: &Frontier) -> Frontier {
     Frontier::joined(blocks, BLOCK_LEVEL, block_edge)
 }
@@ -244,7 +254,7 @@ fn roots(storage: &dyn Storage) -> io::Result<Vec<Hash>> {
     Ok(bytes.as_chunks().0.iter().copied().map(Hash).collect())
 }
 
-fn block_root(storage: &dyn Storage, block: u64) -> io::Result<Option<Hash>> {
+pub(crate) fn block_root(storage: &dyn Storage, block: u64) -> io::Result<Option<Hash>> {
     let mut edge = Frontier::default();
     hashes(storage, &block_name(block))?
         .into_iter()
@@ -294,6 +304,21 @@ impl<'s> Reader<'s> {
             roots: roots(storage)?,
             block: None,
         })
+    }
+
+    /// The stored roots of the blocks before the one an event's leaf is in.
+    pub(crate) fn blocks_before(&self, leaves: u64) -> Option<Frontier> {
+        let count = usize::try_from(leaves / BLOCK_LEAVES).ok()?;
+        let mut blocks = Frontier::default();
+        let roots = self.roots.get(..count)?;
+        roots.iter().for_each(|root| blocks.push(*root));
+        Some(blocks)
+    }
+
+    /// The stored root of a block.
+    pub(crate) fn block_root(&self, block: u64) -> Option<Hash> {
+        let root = self.roots.get(usize::try_from(block).ok()?);
+        root.copied()
     }
 
     /// One leaf, if it is stored.

@@ -186,7 +186,8 @@ pub fn report(dir: &Path, scope: &Scope, now_micros: i64) -> std::io::Result<Rep
 }
 
 fn proof(dir: &Path) -> std::io::Result<Proof> {
-    let found = verify(dir, &Trust::default())?;
+    let trust = dir.parent().map(Trust::of_data_folder);
+    let found = verify(dir, &trust.unwrap_or_default())?;
     Ok(Proof {
         sound: found.is_sound(),
         events: found.events,
@@ -195,12 +196,6 @@ fn proof(dir: &Path) -> std::io::Result<Proof> {
         last_sequence: found.last_sequence,
         signed_up_to: found.signed.as_ref().map(|head| head.size),
         bad_places: found.bad_total,
-        first_bad: found.first_bad.as_ref().map(|bad| {
-            let (event, segment, offset) = (bad.event_seq, bad.segment, bad.offset);
-            format!(
-                "event {event}, segment {segment}, byte {offset}: {}",
-                bad.reason
-            )
-        }),
+        first_bad: found.first_bad.as_ref().map(ToString::to_string),
     })
 }

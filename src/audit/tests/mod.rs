@@ -12,6 +12,7 @@ use super::*;
 
 mod erase;
 mod follow;
+mod mutate;
 mod proof;
 mod search;
 mod tamper;

@@ -277,7 +277,7 @@ fn without_oldest(dir: &Path, count: usize) -> (Bad, u64) {
     let oldest = segment_files(dir).remove(0);
     let header = SegmentHeader::decode(&fs::read(dir.join(&oldest)).unwrap()).unwrap();
     let bad = verify(dir, &Trust::default()).unwrap().first_bad.unwrap();
-    assert_eq!(format!("{:012}.seg", bad.segment), oldest);
+    assert_eq!(bad.file.to_string(), oldest);
     (bad, header.first_sequence)
 }
 
