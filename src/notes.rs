@@ -1,19 +1,20 @@
-//! Audit events of the gateway's own life: start, stop, reload, key changes, searches.
+//! Audit events of the gateway's own life: start, stop, reload, key changes, and who read the trail.
 //!
 //! Only the running gateway writes the log. What commands do reaches it within a second, or at the
-//! gateway's next start: changes of keys through the key store's own journal, searches through a
+//! gateway's next start: changes of keys through the key store's own journal, readings of the trail through a
 //! spool file; at least once, so that a crash in between repeats an event rather than losing it.
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::app::{App, Snapshot};
-use crate::audit::{AuditEvent, EventType, Log, Recovery, Severity};
+use crate::audit::{AuditEvent, EventType, Log, Recovery, Severity, Source};
 use crate::diagnostic::Diagnostic;
 use crate::geoip::Renewal;
 use crate::keys::{KeyChange, KeyStore};
@@ -147,9 +148,76 @@ pub(crate) fn places(app: &App, renewal: &Renewal) {
     );
 }
 
-/// Somebody searched the audit trail through the admin API.
-pub(crate) fn searched(log: &Log, parameters: &Value) {
-    append(log, &search_event(parameters));
+/// Who reads the audit trail, and from where.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    actor: String,
+    address: Option<IpAddr>,
+}
+
+impl Reader {
+    /// Whoever calls the admin API: it knows its callers by their address alone.
+    pub(crate) fn of_api(address: IpAddr) -> Self {
+        Self {
+            actor: "admin API".to_owned(),
+            address: Some(address),
+        }
+    }
+
+    /// Whoever runs the command: the name the system has for him, or says to be his, and his user id.
+    pub(crate) fn of_command() -> Self {
+        let uid = fs::metadata("/proc/self").map(|own| own.uid()).ok();
+        let known = uid.and_then(user_name);
+        let name = known.or_else(|| std::env::var("USER").ok());
+        let name = name.unwrap_or_else(|| "unknown".to_owned());
+        let actor = match uid {
+            Some(uid) => format!("{name} (uid {uid})"),
+            None => name,
+        };
+        Self {
+            actor,
+            address: None,
+        }
+    }
+}
+
+/// The name of a user id in the system's list.
+fn user_name(uid: u32) -> Option<String> {
+    let list = fs::read_to_string("/etc/passwd").ok()?;
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+/// How the audit trail was read; each is the name of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Searched,
+    Tailed,
+    Exported,
+    Proved,
+    Explained,
+    Reported,
+}
+
+impl Read {
+    fn what(self) -> &'static str {
+        match self {
+            Self::Searched => "audit.searched",
+            Self::Tailed => "audit.tailed",
+            Self::Exported => "audit.exported",
+            Self::Proved => "audit.proved",
+            Self::Explained => "audit.explained",
+            Self::Reported => "audit.reported",
+        }
+    }
+}
+
+/// Somebody read the audit trail through the admin API.
+pub(crate) fn read(log: &Log, read: Read, reader: &Reader, parameters: &Value) {
+    append(log, &read_event(read, reader, parameters));
 }
 
 /// The record of an erasure: what it takes, who asked for it and why, but not what was searched for, which would
@@ -166,32 +234,26 @@ pub(crate) fn erasure(what: &'static str, actor: &str, details: Value) -> AuditE
     }
 }
 
-/// Somebody searched the audit trail from the command line.
+/// Somebody reads the audit trail from the command line. Told before anything is shown, so that nothing is shown untold.
 ///
 /// # Errors
 ///
 /// The spool cannot be written.
-pub(crate) fn spool_search(data_dir: &Path, parameters: &Value) -> io::Result<()> {
-    spool(data_dir, &[search_event(parameters)])
-}
-
-/// Somebody made a report of the audit trail.
-///
-/// # Errors
-///
-/// The spool cannot be written.
-pub(crate) fn spool_report(data_dir: &Path, parameters: &Value) -> io::Result<()> {
-    let details = json!({"parameters": parameters});
-    let event = AuditEvent {
-        actor: std::env::var("USER").ok().map(Into::into),
-        ..system(
-            EventType::SystemEvent,
-            Severity::Info,
-            "audit.reported",
-            details,
+pub(crate) fn spool_read(data_dir: &Path, read: Read, parameters: &Value) -> io::Result<()> {
+    spool(
+        data_dir,
+        &[read_event(read, &Reader::of_command(), parameters)],
+    )
+    .map_err(|error| {
+        let file = data_dir.join(SPOOL);
+        io::Error::new(
+            error.kind(),
+            format!(
+                "reading the audit log is audited, and {}: {error}",
+                file.display()
+            ),
         )
-    };
-    spool(data_dir, &[event])
+    })
 }
 
 /// Takes the key store's journal of changes over into the log.
@@ -212,14 +274,13 @@ pub(crate) fn take_key_journal(store: &mut KeyStore, log: &Log) -> Result<(), Bo
     }
 }
 
-fn search_event(parameters: &Value) -> AuditEvent<'static> {
+fn read_event(read: Read, reader: &Reader, parameters: &Value) -> AuditEvent<'static> {
     let details = json!({"parameters": parameters});
-    system(
-        EventType::SystemEvent,
-        Severity::Info,
-        "audit.searched",
-        details,
-    )
+    AuditEvent {
+        source_ip: reader.address.map_or(Source::System, Source::Address),
+        actor: Some(reader.actor.clone().into()),
+        ..system(EventType::SystemEvent, Severity::Info, read.what(), details)
+    }
 }
 
 fn key_event(change: &KeyChange) -> AuditEvent<'static> {

@@ -1,21 +1,30 @@
 //! `GET /audit/events`: a search over the log, or over a store that has copies of it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::{SearchParameters, json, problem, search_of};
+use super::{SearchParameters, json, problem, reader, search_of};
 use crate::app::App;
 use crate::audit::Search;
 use crate::delivery::{StoreError, search_store, searchable};
-use crate::notes;
+use crate::notes::{self, Read, Reader};
+
+/// Who asked, and for what.
+type Asked = (Reader, serde_json::Value);
 
 pub(super) async fn events(
     State(app): State<Arc<App>>,
-    Query(mut parameters): Query<SearchParameters>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Query(pairs): Query<Vec<(String, String)>>,
 ) -> Response {
+    let mut parameters = match SearchParameters::of_query(pairs) {
+        Ok(parameters) => parameters,
+        Err(reason) => return problem(StatusCode::BAD_REQUEST, "search-invalid", &reason),
+    };
     let asked = serde_json::to_value(&parameters).unwrap_or_default();
     let store = parameters.store.take();
     let search = match search_of(&parameters) {
@@ -23,16 +32,18 @@ pub(super) async fn events(
         Err(reason) => return problem(StatusCode::BAD_REQUEST, "search-invalid", &reason),
     };
     match store {
-        Some(store) => of_store(app, &store, search, asked).await,
-        None => of_log(app, search, asked).await,
+        Some(store) => of_store(app, &store, search, (reader(client), asked)).await,
+        None => of_log(app, search, (reader(client), asked)).await,
     }
 }
 
-async fn of_log(app: Arc<App>, search: Search, asked: serde_json::Value) -> Response {
+async fn of_log(app: Arc<App>, search: Search, (reader, asked): Asked) -> Response {
     // A search reads files; the admin runtime has one thread for everything else.
     let found = tokio::task::spawn_blocking(move || {
-        notes::searched(&app.audit, &asked);
-        app.audit.search(&search)
+        let found = app.audit.search(&search);
+        // After the page, which would else begin with it; and before anybody is shown the page.
+        notes::read(&app.audit, Read::Searched, &reader, &asked);
+        found
     });
     match found.await {
         Ok(Ok(page)) => json(&page),
@@ -41,18 +52,15 @@ async fn of_log(app: Arc<App>, search: Search, asked: serde_json::Value) -> Resp
     }
 }
 
-async fn of_store(
-    app: Arc<App>,
-    store: &str,
-    search: Search,
-    asked: serde_json::Value,
-) -> Response {
+async fn of_store(app: Arc<App>, store: &str, search: Search, (reader, asked): Asked) -> Response {
     let snapshot = app.snapshot();
     let sink = match searchable(&snapshot.config.audit.sinks, store) {
         Ok(sink) => sink,
         Err(error) => return refused(&error),
     };
-    let noted = tokio::task::spawn_blocking(move || notes::searched(&app.audit, &asked));
+    let noted = tokio::task::spawn_blocking(move || {
+        notes::read(&app.audit, Read::Searched, &reader, &asked);
+    });
     if noted.await.is_err() {
         return broke_off();
     }

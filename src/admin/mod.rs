@@ -8,10 +8,11 @@ mod proof;
 mod search;
 mod status;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::config;
+use crate::notes::{self, Read, Reader};
 pub use explain::{Explanation, explain, tell};
 pub use search::{SearchParameters, search_of};
 pub(crate) use status::audit_figures;
@@ -38,7 +40,8 @@ pub(crate) async fn serve(
             return;
         }
     };
-    let served = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which is the end as well.
         drop(stopped.wait_for(|down| *down).await);
     });
@@ -97,9 +100,17 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     ([(header::CONTENT_TYPE, text)], app.metrics.render()).into_response()
 }
 
-async fn explain_decision(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let found =
-        tokio::task::spawn_blocking(move || explain(&id, |search| app.audit.search(search)));
+async fn explain_decision(
+    State(app): State<Arc<App>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    Path(id): Path<String>,
+) -> Response {
+    let found = tokio::task::spawn_blocking(move || {
+        let found = explain(&id, |search| app.audit.search(search));
+        let asked = serde_json::json!({"id": id});
+        notes::read(&app.audit, Read::Explained, &reader(client), &asked);
+        found
+    });
     match found.await {
         Ok(Ok(Some(explanation))) => json(&explanation),
         Ok(Ok(None)) => problem(
@@ -114,6 +125,11 @@ async fn explain_decision(State(app): State<Arc<App>>, Path(id): Path<String>) -
             "The search broke off.",
         ),
     }
+}
+
+/// Who asks.
+fn reader(client: SocketAddr) -> Reader {
+    Reader::of_api(client.ip().to_canonical())
 }
 
 async fn effective_config(State(app): State<Arc<App>>) -> Response {

@@ -1,18 +1,19 @@
 //! What shows that the audit log is what was written: its key, its newest signed checkpoint, the proof of an event.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{json, problem};
+use super::{json, problem, reader};
 use crate::app::App;
 use crate::audit::ProofError;
+use crate::notes::{self, Read};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// Longest wait for the signature of an event that is not signed yet.
@@ -28,6 +29,7 @@ pub(super) struct ProofParameters {
 
 pub(super) async fn proof(
     State(app): State<Arc<App>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
     Path(id): Path<String>,
     Query(parameters): Query<ProofParameters>,
 ) -> Response {
@@ -35,6 +37,14 @@ pub(super) async fn proof(
         let reason = format!("event_id: not an id: {id}");
         return problem(StatusCode::BAD_REQUEST, "event-id-invalid", &reason);
     };
+    let asked = serde_json::json!({"event_id": id.to_string(), "from": parameters.from});
+    let log = app.audit.clone();
+    let noted = tokio::task::spawn_blocking(move || {
+        notes::read(&log, Read::Proved, &reader(client), &asked);
+    });
+    if noted.await.is_err() {
+        return broken("The search broke off.");
+    }
     let log = app.audit.clone();
     let found = match tokio::task::spawn_blocking(move || log.find(id)).await {
         Ok(Ok(Some(event))) => event,

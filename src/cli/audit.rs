@@ -5,13 +5,16 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::erase::EraseArguments;
 use super::export::ExportArguments;
 use super::proof::{self, VerifyArguments};
 use super::search::SearchArguments;
 use super::{CliError, Outcome};
 use crate::admin;
-use crate::audit::{self, Position, read_all, search_dir};
+use crate::audit::{self, Position, RawEvent, ReadError, read_all, search_dir};
+use crate::notes::{self, Read};
 
 /// Events `tail` keeps at the most.
 const LINES_MAX: usize = 100_000;
@@ -60,11 +63,15 @@ impl AuditCommand {
         match self {
             Self::Search(arguments) => arguments.run(data_dir, out),
             Self::Schema => print_schema(out),
-            Self::Tail { lines, follow } => tail(&dir, *lines, *follow, out),
-            Self::Export(arguments) => arguments.run(&dir, out),
+            Self::Tail { lines, follow } => {
+                let asked = json!({"lines": lines, "follow": follow});
+                notes::spool_read(data_dir, Read::Tailed, &asked)?;
+                tail(&dir, *lines, *follow, out)
+            }
+            Self::Export(arguments) => arguments.run(data_dir, out),
             Self::Erase(arguments) => arguments.run(data_dir, out),
             Self::Verify(arguments) => arguments.run(&dir, out),
-            Self::Proof { id, from } => proof::print_proof(id, *from, &dir, out),
+            Self::Proof { id, from } => proof::print_proof(id, *from, data_dir, out),
             Self::Key => proof::print_key(&dir, out),
             Self::Checkpoint => proof::print_checkpoint(&dir, out),
         }
@@ -79,8 +86,12 @@ fn print_schema(out: &mut dyn Write) -> Result<Outcome, CliError> {
 
 fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<Outcome, CliError> {
     let mut seen = Position(0);
+    let mut whole = true;
     let mut last = VecDeque::with_capacity(lines.min(LINES_MAX));
-    for event in read_all(dir).flatten() {
+    for event in read_all(dir) {
+        let Some(event) = shown(event, &mut whole)? else {
+            continue;
+        };
         seen = event.position;
         if last.len() >= lines.min(LINES_MAX) {
             last.pop_front();
@@ -92,7 +103,11 @@ fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<O
     }
     out.flush()?;
     if !follow {
-        return Ok(Outcome::Done);
+        return Ok(if whole {
+            Outcome::Done
+        } else {
+            Outcome::Failed
+        });
     }
     loop {
         pause(TAIL_POLL);
@@ -108,6 +123,25 @@ fn tail(dir: &Path, lines: usize, follow: bool, out: &mut dyn Write) -> Result<O
     }
 }
 
+/// An event that can be shown; what cannot is told of. A log that cannot be read at all is an error.
+fn shown(
+    event: Result<RawEvent, ReadError>,
+    whole: &mut bool,
+) -> Result<Option<RawEvent>, CliError> {
+    match event {
+        Ok(event) => Ok(Some(event)),
+        Err(error @ ReadError::Storage(_)) => Err(CliError::runtime(error)),
+        Err(error) => {
+            *whole = false;
+            writeln!(
+                std::io::stderr(),
+                "NOT WHOLE: events are not shown: {error}"
+            )?;
+            Ok(None)
+        }
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a command line tool that polls a folder"
@@ -119,6 +153,7 @@ fn pause(time: Duration) {
 /// `rg-gateway explain`.
 pub(super) fn explain(id: &str, data_dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
     let dir = data_dir.join("audit");
+    notes::spool_read(data_dir, Read::Explained, &json!({"id": id}))?;
     let found = admin::explain(id, |search| search_dir(&dir, search)).map_err(CliError::Runtime)?;
     match found {
         Some(story) => {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{CliError, Outcome};
 use crate::admin::{self, Explanation};
 use crate::audit::{search_dir, timestamp};
+use crate::notes::{self, Read};
 use crate::now::Now;
 use crate::policy::threat::{Inspection, Verdict};
 use crate::recording::Recorded;
@@ -46,6 +47,7 @@ impl Explain {
             Some(self.judge(file)?)
         } else {
             let dir = self.data_dir.join("audit");
+            notes::spool_read(&self.data_dir, Read::Explained, &json!({"id": self.what}))?;
             admin::explain(&self.what, |search| search_dir(&dir, search))
                 .map_err(CliError::Runtime)?
         };

@@ -6,6 +6,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
 use super::{CliError, Outcome};
@@ -13,6 +14,7 @@ use crate::admin::{SearchParameters, search_of};
 use crate::audit::project::{self, project};
 use crate::audit::proof::prove::{Dir, Prover, SealedParts};
 use crate::audit::{Matcher, RawEvent, read_all};
+use crate::notes::{self, Read};
 
 /// What an export with proof says it is.
 const FORMAT: &str = "rg-audit-export/v2";
@@ -71,7 +73,7 @@ pub(super) struct ExportArguments {
 }
 
 impl ExportArguments {
-    pub(super) fn run(&self, dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
+    pub(super) fn run(&self, data_dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
         if self.with_proof && self.format != Format::Jsonl {
             let reason = "--with-proof: only with --format jsonl, which keeps every byte";
             return Err(CliError::Usage(reason.to_owned()));
@@ -82,6 +84,13 @@ impl ExportArguments {
         }
         let search = search_of(&self.filters).map_err(CliError::Usage)?;
         let matcher = Matcher::of(&search);
+        let asked = json!({
+            "filters": self.filters,
+            "format": self.format.to_possible_value().map(|format| format.get_name().to_owned()),
+            "with_proof": self.with_proof,
+        });
+        notes::spool_read(data_dir, Read::Exported, &asked)?;
+        let dir = &data_dir.join("audit");
         let storage = Dir::read_only(dir);
         let mut prover = match self.with_proof {
             true => Some(storage.prover().map_err(CliError::runtime)?),

@@ -8,6 +8,7 @@ use crate::audit::{
     Proof, PublicKey, Search, TreeHead, Trust, Verification, prove_dir, search_dir, signed_by,
     timestamp, verify,
 };
+use crate::notes::{self, Read};
 
 /// What `audit verify` is told.
 #[derive(Debug, clap::Args)]
@@ -83,12 +84,15 @@ impl VerifyArguments {
 pub(super) fn print_proof(
     id: &str,
     from: Option<u64>,
-    dir: &Path,
+    data_dir: &Path,
     out: &mut dyn Write,
 ) -> Result<Outcome, CliError> {
-    let id = id
+    let id: uuid::Uuid = id
         .parse()
         .map_err(|_| CliError::Usage(format!("not an event id: {id}")))?;
+    let asked = serde_json::json!({"event_id": id.to_string(), "from": from});
+    notes::spool_read(data_dir, Read::Proved, &asked)?;
+    let dir = &data_dir.join("audit");
     let search = Search {
         event_id: Some(id),
         limit: 1,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{CliError, Outcome};
 use crate::audit::report::{Scope, Standard, html, report};
-use crate::notes;
+use crate::notes::{self, Read};
 use crate::now::Now;
 
 /// Report accesses, failures, changes, security events and the proof of the log for a standard.
@@ -65,7 +65,7 @@ impl ReportCommand {
             "to": report.to,
             "organization": self.organization,
         });
-        notes::spool_report(&self.data_dir, &asked)?;
+        notes::spool_read(&self.data_dir, Read::Reported, &asked)?;
         let text = match self.format {
             Form::Html => html(&report),
             Form::Json => serde_json::to_string_pretty(&report).map_err(CliError::runtime)? + "\n",

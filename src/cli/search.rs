@@ -9,8 +9,9 @@ use super::{CliError, Outcome};
 use crate::admin::{SearchParameters, search_of};
 use crate::audit::project::{Format, project};
 use crate::audit::{Page, Search, search_dir};
+use crate::config;
 use crate::delivery::{StoreError, search_store, searchable};
-use crate::{config, notes};
+use crate::notes::{self, Read};
 
 /// Longest cell of a table, in characters; the JSON has the rest.
 const CELL_CHARACTERS_MAX: usize = 60;
@@ -63,12 +64,20 @@ impl SearchArguments {
             Some(store) => self.of_store(store, &search)?,
         };
         self.print(&page, out)?;
-        Ok(Outcome::Done)
+        if page.damaged_places == 0 {
+            return Ok(Outcome::Done);
+        }
+        let places = page.damaged_places;
+        writeln!(
+            io::stderr(),
+            "NOT WHOLE: the log is damaged in {places} of the places read, so events may not be shown; `rg-gateway audit verify` names them"
+        )?;
+        Ok(Outcome::Failed)
     }
 
     fn of_log(&self, data_dir: &Path, search: &Search) -> Result<Page, CliError> {
         let page = search_dir(&data_dir.join("audit"), search).map_err(CliError::runtime)?;
-        notes::spool_search(data_dir, &self.asked())?;
+        notes::spool_read(data_dir, Read::Searched, &self.asked())?;
         Ok(page)
     }
 
@@ -76,7 +85,7 @@ impl SearchArguments {
         let loaded = config::load(&self.config).map_err(CliError::Configuration)?;
         let sink = searchable(&loaded.config.audit.sinks, store).map_err(told)?;
         // Before the store is asked, as a search that fails may still have shown something to somebody.
-        notes::spool_search(&loaded.config.data_dir, &self.asked())?;
+        notes::spool_read(&loaded.config.data_dir, Read::Searched, &self.asked())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

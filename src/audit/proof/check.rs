@@ -225,10 +225,8 @@ impl<'s> SignedCheck<'s> {
             true => self.reader.leaf(place.sequence - 1).ok().flatten(),
             false => None,
         };
-        if stored.is_some_and(|stored| stored != leaf) {
-            if self.differ.len() < DIFFER_MAX {
-                self.differ.push(place);
-            }
+        if stored.is_some_and(|stored| stored != leaf) && self.differ.len() < DIFFER_MAX {
+            self.differ.push(place);
         }
         self.confirm(place, Some(chain));
     }
