@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Deserialize;
 
 use super::controls::Measures;
-use super::{Accesses, Counted, LISTED_MAX, Listed, Proof, Report, Scope};
+use super::{Accesses, Counted, LISTED_MAX, Listed, Proof, Report, Scope, Subjects};
 use crate::audit::event::{self, EventType, Severity};
 use crate::audit::timestamp;
 use crate::audit::view::Text;
@@ -45,8 +45,6 @@ struct Seen<'a> {
 struct Data<'a> {
     #[serde(borrow, default)]
     graph_ids: Vec<Text<'a>>,
-    #[serde(default)]
-    pii_detected: bool,
     #[serde(borrow, default)]
     data_classification: Option<Text<'a>>,
     #[serde(default)]
@@ -83,6 +81,7 @@ pub(super) struct Gathered<'s> {
     events: BTreeMap<String, u64>,
     severities: BTreeMap<String, u64>,
     accesses: Accesses,
+    subjects: Subjects,
     failures: Counted,
     threats: Counted,
     security_events: VecDeque<Listed>,
@@ -97,6 +96,7 @@ impl<'s> Gathered<'s> {
             events: BTreeMap::new(),
             severities: BTreeMap::new(),
             accesses: Accesses::default(),
+            subjects: Subjects::default(),
             failures: Counted::default(),
             threats: Counted::default(),
             security_events: VecDeque::new(),
@@ -133,7 +133,24 @@ impl<'s> Gathered<'s> {
             EventType::SystemEvent => self.take_life(&seen),
             EventType::ApiRequest | EventType::DataAccess => {}
         }
+        let pii = seen.compliance_tags.iter().any(|tag| **tag == *"pii");
+        self.accesses.with_personal_data += u64::from(pii);
+        self.take_subject(&seen);
         self.take_access(&seen);
+    }
+
+    /// Whoever asked: what came of a key, or of an organization without one.
+    fn take_subject(&mut self, seen: &Seen<'_>) {
+        let subjects = &mut self.subjects;
+        let at = instant(seen.timestamp);
+        for (of, name) in [
+            (&mut subjects.organizations, &seen.organization_id),
+            (&mut subjects.api_keys, &seen.api_key_id),
+        ] {
+            if let Some(name) = name.as_deref() {
+                of.add(name, &at);
+            }
+        }
     }
 
     fn take_access(&mut self, seen: &Seen<'_>) {
@@ -155,7 +172,6 @@ impl<'s> Gathered<'s> {
         let Some(data) = &seen.data_accessed else {
             return;
         };
-        accesses.with_personal_data += u64::from(data.pii_detected);
         for graph in &data.graph_ids {
             accesses.graphs.add(graph, 1);
         }
@@ -201,7 +217,8 @@ impl<'s> Gathered<'s> {
         let counter = match &*seen.endpoint {
             "gateway.started" => &mut self.measures.starts,
             "gateway.stopped" => &mut self.measures.stops,
-            "audit.searched" | "audit.reported" => &mut self.measures.log_reads,
+            "audit.searched" | "audit.tailed" | "audit.exported" | "audit.proved"
+            | "audit.explained" | "audit.reported" => &mut self.measures.log_reads,
             _ => return,
         };
         *counter += 1;
@@ -229,6 +246,7 @@ impl<'s> Gathered<'s> {
             events: self.events,
             severities: self.severities,
             accesses: self.accesses,
+            subjects: self.subjects,
             failures: self.failures,
             threats: self.threats,
             security_events: self.security_events.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Counted, Listed, Report};
+use super::{Counted, Listed, Met, Report};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}\
 h1{margin-bottom:0}h2{margin-top:2.5rem;border-bottom:1px solid #d0d7de}table{border-collapse:collapse;width:100%}\
@@ -54,7 +54,7 @@ fn write(report: &Report, page: &mut String) -> std::fmt::Result {
     let accesses = &report.accesses;
     writeln!(
         page,
-        "<h2>Accesses</h2>\n<p>{} accesses to data this report is about; {} changed data, {} with personal data.</p>",
+        "<h2>Accesses</h2>\n<p>{} accesses to data this report is about; {} changed data. Personal data was seen in {} events of any type.</p>",
         accesses.total, accesses.modifications, accesses.with_personal_data
     )?;
     for (heading, counts) in [
@@ -67,6 +67,9 @@ fn write(report: &Report, page: &mut String) -> std::fmt::Result {
     ] {
         counted(page, heading, counts)?;
     }
+    page.push_str("<h2>Subjects</h2>\n");
+    met(page, "Organization", &report.subjects.organizations)?;
+    met(page, "API key", &report.subjects.api_keys)?;
     page.push_str("<h2>Failures</h2>\n");
     counted(page, "Refusal", &report.failures)?;
     page.push_str("<h2>Security events</h2>\n");
@@ -78,6 +81,32 @@ fn write(report: &Report, page: &mut String) -> std::fmt::Result {
     table(page, "Type", &report.events)?;
     table(page, "Severity", &report.severities)?;
     page.push_str("</body></html>\n");
+    Ok(())
+}
+
+fn met(page: &mut String, heading: &str, met: &Met) -> std::fmt::Result {
+    writeln!(
+        page,
+        "<table><tr><th>{heading}</th><th>Events</th><th>First</th><th>Last</th></tr>"
+    )?;
+    for (name, of) in &met.by_name {
+        writeln!(
+            page,
+            "<tr><td>{}</td><td class=\"n\">{}</td><td>{}</td><td>{}</td></tr>",
+            escaped(name),
+            of.events,
+            of.first,
+            of.last
+        )?;
+    }
+    if met.others > 0 {
+        writeln!(
+            page,
+            "<tr><td>others</td><td class=\"n\">{}</td><td></td><td></td></tr>",
+            met.others
+        )?;
+    }
+    page.push_str("</table>\n");
     Ok(())
 }
 

@@ -64,6 +64,8 @@ pub struct Report {
     pub severities: BTreeMap<String, u64>,
     /// Accesses to data the standard is about.
     pub accesses: Accesses,
+    /// Who is told of in the events.
+    pub subjects: Subjects,
     /// Requests refused, by the code of the refusal.
     pub failures: Counted,
     /// Threats found, by type.
@@ -94,7 +96,7 @@ pub struct Accesses {
     pub total: u64,
     /// Those that changed data.
     pub modifications: u64,
-    /// Those in which personal data was seen.
+    /// Events of any type in which personal data was seen: those tagged `pii`.
     pub with_personal_data: u64,
     /// How often each kind of personal data was seen.
     pub personal_data: Counted,
@@ -108,6 +110,53 @@ pub struct Accesses {
     pub classifications: Counted,
     /// By the client's country.
     pub countries: Counted,
+}
+
+/// Whose events there are.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Subjects {
+    /// By organization.
+    pub organizations: Met,
+    /// By API key.
+    pub api_keys: Met,
+}
+
+/// When each name was met. Beyond `NAMES_MAX` names, new ones are counted together.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Met {
+    /// By name.
+    pub by_name: BTreeMap<String, Meetings>,
+    /// Events under names beyond the bound.
+    pub others: u64,
+}
+
+/// The events of one name.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Meetings {
+    /// How many.
+    pub events: u64,
+    /// The first in time, RFC 3339.
+    pub first: String,
+    /// The last.
+    pub last: String,
+}
+
+impl Met {
+    fn add(&mut self, name: &str, at: &str) {
+        if !self.by_name.contains_key(name) && self.by_name.len() >= NAMES_MAX {
+            self.others += 1;
+            return;
+        }
+        let met = self.by_name.entry(name.to_owned()).or_default();
+        met.events += 1;
+        // Instants of one form, so that their texts are in their order.
+        if met.first.is_empty() || *at < *met.first {
+            at.clone_into(&mut met.first);
+        }
+        if *at > *met.last {
+            at.clone_into(&mut met.last);
+        }
+    }
 }
 
 /// How often each name was met. Beyond `NAMES_MAX` names, new ones are counted together.

@@ -192,6 +192,29 @@ fn a_damaged_log_is_said_to_be_damaged() {
 }
 
 #[test]
+fn personal_data_counts_in_events_of_any_type_and_subjects_are_told_with_their_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let tagged = |n, day, event_type| AuditEvent {
+        compliance_tags: vec!["gdpr".into(), "pii".into()],
+        ..event(n, day, event_type, Severity::Warning)
+    };
+    let events = [
+        tagged(1, 3, EventType::ApiRequest),
+        tagged(2, 1, EventType::SecurityEvent),
+        event(3, 2, EventType::DataAccess, Severity::Info),
+    ];
+    log(folder.path(), &events);
+    let made = report(folder.path(), &november(Standard::Gdpr, None), BEGIN).unwrap();
+    assert_eq!(made.accesses.with_personal_data, 2);
+    let (name, met) = made.subjects.organizations.by_name.iter().next().unwrap();
+    assert_eq!(met.events, 3, "{name}");
+    assert!(
+        met.first.starts_with("2026-11-02") && met.last.starts_with("2026-11-04"),
+        "{met:?}"
+    );
+}
+
+#[test]
 fn names_beyond_the_bound_are_counted_together() {
     let mut counted = Counted::default();
     for n in 0..NAMES_MAX + 10 {
