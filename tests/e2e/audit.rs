@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, NewKey, Setup, Upstream};
+use crate::support::{Gateway, NewKey, Setup, Upstream, eventually};
 
 #[tokio::test]
 async fn an_event_holds_every_field_of_the_specification() {
@@ -384,4 +384,67 @@ async fn what_events_say_does_not_stand_on_the_disk_where_there_is_a_key() {
     assert_eq!(found["event_id"], event["event_id"]);
     gateway.signal("TERM");
     assert_eq!(gateway.exit().await, Some(0));
+}
+
+#[tokio::test]
+async fn whoever_reads_the_trail_is_in_it_with_where_from() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream).start().await;
+    let answer = gateway.get("/v1/graphs").await;
+    let id = gateway.audit_of(&answer).await["event_id"].clone();
+    let id = id.as_str().expect("an id").to_owned();
+    let page = search(&gateway, "limit=1&text=audit.searched").await;
+    let newest = &page["events"][0];
+    assert_ne!(
+        newest["details"]["parameters"]["text"], "audit.searched",
+        "a page does not hold its own search"
+    );
+    // It waits for the signature, which the command then finds.
+    gateway
+        .admin(Method::GET, &format!("/audit/proof/{id}"))
+        .await;
+    let folder = ["--data-dir", "data"];
+    for command in [
+        ["audit", "export"].as_slice(),
+        &["audit", "tail"],
+        &["audit", "proof", &id],
+        &["explain", &id],
+        &["audit", "search"],
+    ] {
+        let outcome = gateway.command(&[command, &folder].concat());
+        assert_eq!(outcome.code, Some(0), "{command:?}: {outcome:?}");
+    }
+    gateway.admin(Method::GET, &format!("/explain/{id}")).await;
+    let read = |what: &str, api: bool| {
+        let events = gateway.exported();
+        let mut events = events.into_iter();
+        events.any(|event| {
+            let actor = event["actor"].as_str().unwrap_or_default().to_owned();
+            let by_api = actor == "admin API" && event["source_ip"] == "127.0.0.1";
+            let by_command = actor.contains("(uid ") && event["source_ip"] == "system";
+            event["endpoint"] == what && if api { by_api } else { by_command }
+        })
+    };
+    eventually("the readings to be recorded", async || {
+        let commands = [
+            "audit.exported",
+            "audit.tailed",
+            "audit.proved",
+            "audit.explained",
+            "audit.searched",
+        ];
+        let calls = ["audit.searched", "audit.proved", "audit.explained"];
+        let all = commands.iter().all(|what| read(what, false))
+            && calls.iter().all(|what| read(what, true));
+        all.then_some(())
+    })
+    .await;
+    let refused = gateway.admin(Method::GET, "/audit/events?status=abc").await;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused
+            .text()
+            .contains("status: must be an HTTP status: abc")
+    );
+    gateway.finish().await;
 }

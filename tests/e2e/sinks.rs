@@ -314,9 +314,10 @@ async fn an_event_that_a_receiver_cannot_take_is_a_dead_letter_and_holds_up_no_o
         others.all(|id| got.contains(id.as_str())).then_some(())
     })
     .await;
-    let dead = gateway
-        .read("data/sinks/siem.dead.jsonl")
-        .expect("dead letters");
+    let dead = eventually("the dead letter", async || {
+        gateway.read("data/sinks/siem.dead.jsonl")
+    })
+    .await;
     let dead: Vec<Value> = dead
         .lines()
         .map(|line| serde_json::from_str(line).expect("a JSON line"))
