@@ -32,6 +32,8 @@ pub struct Grounds<'a> {
     pub industry: Option<&'a str>,
     /// The canonical path.
     pub path: &'a str,
+    /// Whether data was asked for or sent, whatever else the event is about.
+    pub data: bool,
     /// Whether data was to be changed.
     pub modifies: bool,
     /// Whether personal data was seen.
@@ -46,7 +48,7 @@ pub fn compliance_tags(of: &Grounds<'_>) -> Vec<Cow<'static, str>> {
     let european =
         (of.country).is_some_and(|country| GDPR_COUNTRIES.binary_search(&country).is_ok());
     let authentication = of.event_type == EventType::Authentication;
-    let data = of.event_type == EventType::DataAccess;
+    let data = of.data;
     let rules = [
         ("ccpa", matches!(of.country, Some("US" | "CA")) || of.pii),
         ("gdpr", european || of.pii),
@@ -71,6 +73,22 @@ pub fn compliance_tags(of: &Grounds<'_>) -> Vec<Cow<'static, str>> {
         .collect()
 }
 
+/// Adds what kinds of threat a security event is about, each once.
+pub fn tag_threats<'a>(
+    tags: &mut Vec<Cow<'a, str>>,
+    event_type: EventType,
+    threats: impl Iterator<Item = &'a str>,
+) {
+    if event_type != EventType::SecurityEvent {
+        return;
+    }
+    for threat in threats {
+        if !tags.iter().any(|tag| tag == threat) {
+            tags.push(Cow::Borrowed(threat));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +98,7 @@ mod tests {
         country: None,
         industry: None,
         path: "/",
+        data: false,
         modifies: false,
         pii: false,
     };
@@ -143,11 +162,23 @@ mod tests {
         ] {
             let grounds = Grounds {
                 event_type,
+                data: event_type == EventType::DataAccess,
                 modifies,
                 ..NONE
             };
             assert_eq!(compliance_tags(&grounds), expected);
         }
+    }
+
+    #[test]
+    fn a_security_event_names_its_threats_once() {
+        let threats = || ["sql_injection", "sql_injection", "path_traversal"].into_iter();
+        let mut tags = vec!["security".into()];
+        tag_threats(&mut tags, EventType::SecurityEvent, threats());
+        assert_eq!(tags, ["security", "sql_injection", "path_traversal"]);
+        let mut tags = Vec::new();
+        tag_threats(&mut tags, EventType::ApiRequest, threats());
+        assert_eq!(tags, [""; 0]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
-pub use compliance::{Grounds, compliance_tags, severity_for_status};
+pub use compliance::{Grounds, compliance_tags, severity_for_status, tag_threats};
 pub use event::{
     AuditEvent, DataAccessed, EventType, GeographicLocation, IndicatorRecord, Inspection, Outcome,
     Severity, Source,

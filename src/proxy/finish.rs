@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::audit::{
     AppendError, AuditEvent, DataAccessed, Durability, EventType, GeographicLocation, Grounds,
     IndicatorRecord, Inspection, Outcome, Position, Severity, Source, compliance_tags,
-    severity_for_status,
+    severity_for_status, tag_threats,
 };
 use crate::config::{Kind, classify};
 use crate::geoip::Location;
@@ -178,15 +178,20 @@ fn event<'a>(
     let caller = ctx.caller.as_deref();
     let data_accessed = data_accessed(ctx);
     let pii = data_accessed.as_ref().is_some_and(|data| data.pii_detected);
-    let event_type = event_type(ctx, ctx.graph_id.is_some() || ctx.query_hash.is_some());
-    let tags = compliance_tags(&Grounds {
+    let data = ctx.graph_id.is_some() || ctx.query_hash.is_some();
+    let event_type = event_type(ctx, data);
+    let mut tags = compliance_tags(&Grounds {
         event_type,
         country: place.and_then(|place| place.country.as_deref()),
         industry: caller.and_then(|caller| caller.industry.as_deref()),
         path: seen.path,
+        // A refusal that is not about a threat has touched no data.
+        data: data && matches!(event_type, EventType::DataAccess | EventType::SecurityEvent),
         modifies: modifies(ctx),
         pii,
     });
+    let threats = enforced(ctx).map(|found| &*found.indicator_type);
+    tag_threats(&mut tags, event_type, threats);
     AuditEvent {
         source_ip: ctx.client.map_or(Source::System, Source::Address),
         user_agent: seen.user_agent.into(),
@@ -212,6 +217,8 @@ fn event<'a>(
         upstream_ms: ctx.upstream_latency.map(millis),
         trace_id: Some(hex::text(&ctx.trace.trace_id).into()),
         inspection: Some(match ctx.coverage {
+            // What blocks a request was seen by looking at it, however early.
+            Coverage::None if matches!(ctx.refusal, Some(Refusal::Threat)) => Inspection::Complete,
             Coverage::None => Inspection::None,
             Coverage::Complete => Inspection::Complete,
             Coverage::Uninspected => Inspection::Uninspected,
@@ -299,19 +306,26 @@ fn event_type(ctx: &RequestContext, data: bool) -> EventType {
         ) => EventType::Authorization,
         Some(Refusal::Verification(_)) => EventType::Authentication,
         Some(Refusal::Threat | Refusal::Protocol(_) | Refusal::Path(_)) => EventType::SecurityEvent,
+        None if followed(ctx) => EventType::SecurityEvent,
         None if data => EventType::DataAccess,
         _ => EventType::ApiRequest,
     }
 }
 
+/// What rules in force found.
+fn enforced(ctx: &RequestContext) -> impl Iterator<Item = &threat::Indicator> {
+    let found = ctx.inspection.iter().flat_map(|found| &found.indicators);
+    found.filter(|indicator| indicator.mode == Mode::Enforce)
+}
+
+/// Whether something followed from a finding, as one that is too weak does not have it.
+fn followed(ctx: &RequestContext) -> bool {
+    let followed = ctx.inspection.as_ref().map(|found| found.mitigations);
+    followed.is_some_and(|followed| !followed.is_empty()) && enforced(ctx).next().is_some()
+}
+
 fn severity(ctx: &RequestContext, event_type: EventType, pii: bool) -> Severity {
-    let critical = ctx
-        .inspection
-        .iter()
-        .flat_map(|found| &found.indicators)
-        .any(|indicator| {
-            indicator.mode == Mode::Enforce && indicator.severity == threat::Severity::Critical
-        });
+    let critical = enforced(ctx).any(|indicator| indicator.severity == threat::Severity::Critical);
     match event_type {
         EventType::SecurityEvent if critical => Severity::Critical,
         EventType::SecurityEvent | EventType::Authentication | EventType::Authorization => {

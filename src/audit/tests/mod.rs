@@ -43,6 +43,7 @@ fn event(n: u64) -> AuditEvent<'static> {
             country: ["US", "DE", "CH"].get(pick(3)).copied(),
             industry: None,
             path: "/query",
+            data: false,
             modifies: false,
             pii: false,
         }),

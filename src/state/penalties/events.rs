@@ -1,5 +1,6 @@
 //! What happens to penalties, as audit events.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -80,10 +81,21 @@ fn event(
     let id = time_ordered_id(now);
     AuditEvent {
         event_type,
+        compliance_tags: tags(event_type, what),
         organization_id: Some(entry.organization_id.to_string().into()),
         api_key_id: Some(entry.key_id.to_string().into()),
         ..AuditEvent::system(id, now.unix_micros, severity, what, details(entry))
     }
+}
+
+/// A penalty follows from a threat and is tagged as one; lifting it is a change.
+fn tags(event_type: EventType, what: &'static str) -> Vec<Cow<'static, str>> {
+    let is_threat = event_type == EventType::SecurityEvent;
+    let security = is_threat.then_some(Cow::Borrowed("security"));
+    security
+        .into_iter()
+        .chain(is_threat.then_some(Cow::Borrowed(what)))
+        .collect()
 }
 
 /// A penalty as events, the admin API and the command line show it.
