@@ -18,6 +18,7 @@ pub mod report;
 mod retention;
 mod schema;
 pub mod search;
+mod source_filter;
 pub mod timestamp;
 pub mod verify;
 mod view;

@@ -4,20 +4,16 @@
 //! new ones are appended. Block summaries rule out most of what need not be read; a page reads at most
 //! [`SCAN_BYTES_MAX`] and may then hold fewer events than asked for, or none, with a cursor to go on.
 
-use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use memchr::memmem::Finder;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::event::{EventType, Severity, Source};
+use super::event::{EventType, Severity};
 use super::log::encrypted::read_only;
 use super::log::format::{Frame, HEADER_BYTES, SegmentHeader};
 use super::log::frames::{Frames, Step};
@@ -27,6 +23,7 @@ use super::log::summary::{
     Block, Blocks, Field, address_fingerprint, decode_index, fingerprint, status_bit,
 };
 use super::log::{Parts, Position};
+pub use super::source_filter::{NotASource, SourceFilter};
 use super::view::{EventView, Text};
 
 /// Most events of one page.
@@ -69,54 +66,6 @@ pub struct Search {
     pub limit: usize,
     /// Where the page before ended.
     pub cursor: Option<String>,
-}
-
-/// An address, a network, or the gateway itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceFilter {
-    /// Events of no client.
-    System,
-    /// Clients of a network; an address is a network of one.
-    Network(IpNet),
-}
-
-impl SourceFilter {
-    fn admits(self, source: Source) -> bool {
-        match (self, source) {
-            (Self::System, Source::System) => true,
-            (Self::Network(network), Source::Address(address)) => network.contains(&address),
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for SourceFilter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System => f.write_str("system"),
-            Self::Network(network) => network.fmt(f),
-        }
-    }
-}
-
-/// What is neither an address, nor a network, nor `system`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("neither an address nor a network: {0}")]
-pub struct NotASource(String);
-
-impl FromStr for SourceFilter {
-    type Err = NotASource;
-
-    fn from_str(text: &str) -> Result<Self, NotASource> {
-        if text == "system" {
-            return Ok(Self::System);
-        }
-        let address = || text.parse::<IpAddr>().map(IpNet::from);
-        let network = address().or_else(|_| text.parse::<IpNet>());
-        network
-            .map(Self::Network)
-            .map_err(|_| NotASource(text.to_owned()))
-    }
 }
 
 /// Why a search has no answer.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::context::{Coverage, RequestContext};
 use super::mitigate;
+use super::threats::{enforced, followed};
 use crate::app::App;
 use crate::audit::{
     AppendError, AuditEvent, DataAccessed, Durability, EventType, GeographicLocation, Grounds,
@@ -310,18 +311,6 @@ fn event_type(ctx: &RequestContext, data: bool) -> EventType {
         None if data => EventType::DataAccess,
         _ => EventType::ApiRequest,
     }
-}
-
-/// What rules in force found.
-fn enforced(ctx: &RequestContext) -> impl Iterator<Item = &threat::Indicator> {
-    let found = ctx.inspection.iter().flat_map(|found| &found.indicators);
-    found.filter(|indicator| indicator.mode == Mode::Enforce)
-}
-
-/// Whether something followed from a finding, as one that is too weak does not have it.
-fn followed(ctx: &RequestContext) -> bool {
-    let followed = ctx.inspection.as_ref().map(|found| found.mitigations);
-    followed.is_some_and(|followed| !followed.is_empty()) && enforced(ctx).next().is_some()
 }
 
 fn severity(ctx: &RequestContext, event_type: EventType, pii: bool) -> Severity {

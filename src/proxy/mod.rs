@@ -24,6 +24,7 @@ mod mitigate;
 mod record;
 mod respond;
 mod sanitize;
+mod threats;
 mod upstream;
 mod weigh;
 mod wire;

@@ -4,6 +4,7 @@
 //! durability, in order, nothing invented. A failure prints its seed; `RG_SEEDS` sets how many are tried.
 
 mod erasing;
+mod keeping;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -142,34 +143,6 @@ impl World {
                 self.offered.entry(self.last + 1).or_default().insert(json);
             }
         }
-    }
-
-    /// What the keeper does: the log makes room, and tells of it before it does.
-    fn keep_house(&mut self) {
-        let Some(writer) = &mut self.writer else {
-            return;
-        };
-        writer.tick();
-        let Some(dropped) = writer.to_record() else {
-            return;
-        };
-        let (before, through) = (self.last, dropped.last_sequence);
-        self.append_json(format!("{DROPPED}{through}}}}}"));
-        if let Some(writer) = self.writer.as_mut().filter(|_| self.last > before) {
-            writer.recorded(through, self.last);
-        }
-    }
-
-    /// What the keeper does at the end.
-    fn close(&mut self) {
-        self.sign();
-        let Some(writer) = &mut self.writer else {
-            return;
-        };
-        for job in writer.last_index_jobs() {
-            job.run(&*self.storage);
-        }
-        drop(writer.mark_closed(0));
     }
 
     fn sync_step(&mut self) {
