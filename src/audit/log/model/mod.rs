@@ -378,6 +378,8 @@ impl World {
         if let Some(bad) = &verification.first_bad
             && verification.bad_total == 1
             && matches!(bad.file, LogFile::Segment(_))
+            // What was damaged may be the record of what the log dropped: then that is what is missing.
+            && bad.reason != BadReason::Removed
             && at >= HEAD_BYTES + HEADER_BYTES
             && after != before
         {
