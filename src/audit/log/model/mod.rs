@@ -30,6 +30,7 @@ use crate::audit::proof::notary::Notary;
 use crate::audit::proof::note::Signer;
 use crate::audit::read::ReadAll;
 use crate::audit::verify::{BadReason, LogFile, verify_storage};
+use crate::audit::{AppendError, Position};
 
 const SEEDS: u64 = 10_000;
 
@@ -378,8 +379,8 @@ impl World {
         if let Some(bad) = &verification.first_bad
             && verification.bad_total == 1
             && matches!(bad.file, LogFile::Segment(_))
-            // What was damaged may be the record of what the log dropped: then that is what is missing.
-            && bad.reason != BadReason::Removed
+            // What was damaged may be the record of a drop or an erasure: then that is what is missing.
+            && !matches!(bad.reason, BadReason::Removed | BadReason::Erased)
             && at >= HEAD_BYTES + HEADER_BYTES
             && after != before
         {
@@ -396,19 +397,27 @@ impl World {
             kept.len() == before.len() || noticed || !recovery.is_clean(),
             "a silent loss"
         );
-        let writer = self.writer.as_mut().unwrap();
-        let next = writer
-            .append(&Entry::new(
-                b"{\"new\":true}",
-                1,
-                [5; 32],
-                self.traits.clone(),
-            ))
-            .unwrap();
+        let mut next = self.append_after_rot();
+        if let Err(AppendError::SyncBehind) = next {
+            // What is to be dropped first waits for its record to be synced.
+            self.last = recovery.last_sequence;
+            self.synced = self.synced.min(self.last);
+            self.keep_house();
+            (0..6).for_each(|_| self.sync_step());
+            next = self.append_after_rot();
+        }
+        let next = next.unwrap();
         assert!(
             next.0 > vouched,
             "a synced sequence was given to another event"
         );
+    }
+}
+
+impl World {
+    fn append_after_rot(&mut self) -> Result<Position, AppendError> {
+        let entry = Entry::new(b"{\"new\":true}", 1, [5; 32], self.traits.clone());
+        self.writer.as_mut().unwrap().append(&entry)
     }
 }
 
