@@ -210,7 +210,7 @@ fn finding(indicator: &Value, all: &[Value], event: &Value) -> Value {
         "type": text("indicator_type"),
         "mode": text("mode"),
         "field": text("field"),
-        "evidence": text("excerpt"),
+        "evidence": indicator.pointer("/evidence/excerpt"),
         "confidence": indicator.get("confidence"),
         "description": text("description"),
         "score": number(indicator, "score"),

@@ -387,7 +387,7 @@ mod tests {
                     confidence: 0.5,
                     description: words[1].as_str().into(),
                     field: "f".into(),
-                    excerpt: words[2].as_str().into(),
+                    evidence: words[2].as_str().into(),
                     mode: "shadow".into(),
                     score: 0.25,
                     blocks_from: (some >> 29 & 1 == 1).then_some(0.75),

@@ -78,8 +78,9 @@ pub struct IndicatorRecord<'a> {
     pub description: Cow<'a, str>,
     /// Where it was found, such as `body:$.query`.
     pub field: Cow<'a, str>,
-    /// A short, redacted piece of what matched.
-    pub excerpt: Cow<'a, str>,
+    /// What it rests on; empty in events of before there was any.
+    #[serde(default)]
+    pub evidence: Evidence<'a>,
     /// `enforce`, `shadow` or `excluded`.
     pub mode: Cow<'a, str>,
     /// What the confidences of its category came to in this value; 0 where it did not count.
@@ -91,6 +92,21 @@ pub struct IndicatorRecord<'a> {
     /// What followed.
     #[serde(default)]
     pub mitigations: Vec<Cow<'a, str>>,
+}
+
+/// What an indicator rests on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence<'a> {
+    /// A short, redacted piece of what matched.
+    pub excerpt: Cow<'a, str>,
+}
+
+impl<'a> From<&'a str> for Evidence<'a> {
+    fn from(excerpt: &'a str) -> Self {
+        Self {
+            excerpt: excerpt.into(),
+        }
+    }
 }
 
 /// One audit event.

@@ -29,8 +29,8 @@ mod tests;
 
 pub use compliance::{Grounds, compliance_tags, severity_for_status, tag_threats};
 pub use event::{
-    AuditEvent, DataAccessed, EventType, GeographicLocation, IndicatorRecord, Inspection, Outcome,
-    Severity, Source,
+    AuditEvent, DataAccessed, EventType, Evidence, GeographicLocation, IndicatorRecord, Inspection,
+    Outcome, Severity, Source,
 };
 pub use event_id::EventIds;
 pub use log::{

@@ -351,7 +351,7 @@ fn indicators(ctx: &RequestContext) -> Vec<IndicatorRecord<'_>> {
             confidence: three_decimals(found.confidence),
             description: (&*found.description).into(),
             field: mask::text(&found.field),
-            excerpt: (&*found.excerpt).into(),
+            evidence: (&*found.excerpt).into(),
             mode: found.mode.name().into(),
             score: three_decimals(found.score),
             blocks_from: found.blocks_from_where_unusual(),

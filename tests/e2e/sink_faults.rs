@@ -181,7 +181,9 @@ struct Target {
 
 impl Target {
     fn of(name: &'static str, address: String, kind: &Value, part: Part) -> Self {
-        let mut settings = json!({"name": name, "linger_ms": 5, "timeout_ms": 1_000});
+        // SQLite behind FerretDB takes its time for a batch where the collection is large.
+        let timeout_ms = if name == "mongo" { 5_000 } else { 1_000 };
+        let mut settings = json!({"name": name, "linger_ms": 5, "timeout_ms": timeout_ms});
         let all = settings.as_object_mut().expect("an object");
         all.extend(kind.as_object().expect("an object").clone());
         Self {

@@ -76,7 +76,7 @@ fn of_requests() -> Vec<(&'static str, AuditEvent<'static>)> {
             blocks_from: None,
             description: "a UNION that reads another table".into(),
             field: "query.q".into(),
-            excerpt: "union select".into(),
+            evidence: "union select".into(),
             mode: "enforce".into(),
             mitigations: vec!["block_request".into()],
         }],

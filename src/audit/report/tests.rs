@@ -65,7 +65,7 @@ fn events() -> Vec<AuditEvent<'static>> {
             blocks_from: None,
             description: "a script".into(),
             field: "path".into(),
-            excerpt: "<script>".into(),
+            evidence: "<script>".into(),
             mode: "enforce".into(),
             mitigations: Vec::new(),
         }],

@@ -137,7 +137,8 @@ fn mappings() -> Value {
         json!({"properties": {
             "rule": keyword(), "indicator_type": keyword(), "severity": keyword(),
             "confidence": {"type": "double"}, "score": {"type": "double"},
-            "blocks_from": {"type": "double"}, "description": text(), "field": keyword(), "excerpt": text(),
+            "blocks_from": {"type": "double"}, "description": text(), "field": keyword(),
+            "evidence": {"properties": {"excerpt": text()}},
             "mode": keyword(), "mitigations": keyword(),
         }}),
     );
@@ -234,7 +235,7 @@ mod tests {
                 blocks_from: Some(1.0),
                 description: "d".into(),
                 field: "f".into(),
-                excerpt: "e".into(),
+                evidence: "e".into(),
                 mode: "m".into(),
                 mitigations: vec!["m".into()],
             }],
