@@ -187,10 +187,7 @@ impl RequestContext {
     /// A path as it is kept: without what looks like a secret or personal data, nor what the route calls a secret.
     pub(super) fn kept_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
         let template = self.route().map(|route| &route.path);
-        mask::path(path, &|segment| {
-            let name = template.and_then(|template| template.parameter_at(segment));
-            name.is_some_and(|name| mask::says_secret(name.as_bytes()))
-        })
+        mask::path(path, template.filter(|template| template.names_secrets()))
     }
 
     /// The decision id: the id of the audit event that records the decision.

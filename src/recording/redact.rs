@@ -21,9 +21,9 @@ pub(super) fn redact(recorded: &mut Recorded, words: &[String]) {
     let redactor = Redactor { words, nested: 0 };
     recorded.path = match recorded.path.split_once('?') {
         Some((path, query)) => {
-            format!("{}?{}", mask::path(path, &|_| false), redactor.pairs(query))
+            format!("{}?{}", mask::path(path, None), redactor.pairs(query))
         }
-        None => mask::path(&recorded.path, &|_| false).into_owned(),
+        None => mask::path(&recorded.path, None).into_owned(),
     };
     for (name, value) in &mut recorded.headers {
         *value = redactor.field(name, value);

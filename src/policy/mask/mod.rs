@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::pii::{self, Kind};
+use super::route::PathTemplate;
 use plain::Plain;
 
 pub(crate) use names::says_secret;
@@ -60,17 +61,15 @@ pub(crate) fn credentials(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&replaced(text.as_bytes(), &hidden)).into_owned())
 }
 
-/// A path, segment by segment; `named_secret` says of a segment, by its number, that its parameter's name says secret.
-pub(crate) fn path<'p>(path: &'p str, named_secret: &dyn Fn(usize) -> bool) -> Cow<'p, str> {
-    let named = path.split('/').skip(1).enumerate();
-    let secret = || {
-        named
-            .clone()
-            .any(|(index, segment)| !segment.is_empty() && named_secret(index))
-    };
-    if !may_hold_number(path.as_bytes()) && !may_hold(path.as_bytes()) && !secret() {
+/// A path, segment by segment; the template says of parameters of its whose names say secret, where it has any.
+pub(crate) fn path<'p>(path: &'p str, secrets: Option<&PathTemplate>) -> Cow<'p, str> {
+    if secrets.is_none() && !may_hold_number(path.as_bytes()) && !may_hold(path.as_bytes()) {
         return Cow::Borrowed(path);
     }
+    let named_secret = |index| {
+        let name = secrets.and_then(|template| template.parameter_at(index));
+        name.is_some_and(|name| says_secret(name.as_bytes()))
+    };
     let mut before = "";
     let mut kept = Vec::new();
     for (index, segment) in path.split('/').enumerate() {

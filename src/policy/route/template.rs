@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::policy::mask;
+
 /// Segments of one template.
 pub const SEGMENTS_MAX: usize = 32;
 /// Parameters of one template, the wildcard included.
@@ -18,6 +20,8 @@ pub const PARAMETERS_MAX: usize = 8;
 pub struct PathTemplate {
     text: Arc<str>,
     pub(super) segments: Box<[Segment]>,
+    /// Whether the name of some parameter says that its value is a secret.
+    names_secrets: bool,
 }
 
 /// One segment of a template.
@@ -85,6 +89,11 @@ impl PathTemplate {
         }
     }
 
+    /// Whether the name of some parameter says that its value is a secret.
+    pub(crate) fn names_secrets(&self) -> bool {
+        self.names_secrets
+    }
+
     /// One of the paths it takes.
     pub fn a_path(&self) -> String {
         let segments = self.segments.iter().map(|segment| match segment {
@@ -120,9 +129,10 @@ impl FromStr for PathTemplate {
             .enumerate()
             .map(|(index, segment)| parse_segment(segment, index + 1 == count))
             .collect::<Result<Box<[Segment]>, _>>()?;
-        let template = Self {
+        let mut template = Self {
             text: text.into(),
             segments,
+            names_secrets: false,
         };
         let mut names: Vec<&Arc<str>> = template.parameters().collect();
         if names.len() > PARAMETERS_MAX {
@@ -134,6 +144,9 @@ impl FromStr for PathTemplate {
         if names.len() < written {
             return Err(TemplateError::RepeatedParameter);
         }
+        let secret = |name: &Arc<str>| mask::says_secret(name.as_bytes());
+        let names_secrets = template.parameters().any(secret);
+        template.names_secrets = names_secrets;
         Ok(template)
     }
 }
