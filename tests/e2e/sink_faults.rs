@@ -60,7 +60,7 @@ impl Part {
             (Self::StandIn(store), Fault::Down) => store.is(Mood::Refuses(503)),
             (Self::StandIn(store), Fault::Frozen) => store.is(Mood::Silent),
             (Self::Fluent { server, before, .. }, Fault::Down) => {
-                before.extend(server.take().iter().flat_map(entries));
+                before.extend(ids_in(&server.take().expect("running").stop()));
             }
             (Self::Fluent { server, .. }, Fault::Frozen) => {
                 server.as_ref().expect("running").signal("STOP");
@@ -97,7 +97,7 @@ impl Part {
             Self::Search(node) => counted(hits(node).await),
             Self::StandIn(store) => store.copies(),
             Self::Fluent { server, before, .. } => {
-                let now = server.iter().flat_map(entries);
+                let now = server.iter().flat_map(|server| ids_in(&server.entries()));
                 counted(before.iter().cloned().chain(now).collect())
             }
             Self::Lines { recorder, before } => {
@@ -122,9 +122,9 @@ pub(crate) fn counted(ids: Vec<String>) -> HashMap<String, usize> {
     copies
 }
 
-fn entries(server: &FluentServer) -> Vec<String> {
+fn ids_in(entries: &[Value]) -> Vec<String> {
     let id = |entry: &Value| entry["record"]["event_id"].as_str().map(str::to_owned);
-    server.entries().iter().filter_map(id).collect()
+    entries.iter().filter_map(id).collect()
 }
 
 pub(crate) async fn documents(server: &Served) -> Vec<String> {

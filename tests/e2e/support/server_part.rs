@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
@@ -117,6 +118,7 @@ action(type="omfile" file="{folder}/received" template="parsed" flushOnTXEnd="on
 pub(crate) struct FluentServer {
     pub(crate) address: SocketAddr,
     lines: Arc<Mutex<Vec<String>>>,
+    reader: JoinHandle<()>,
     running: Running,
 }
 
@@ -143,7 +145,7 @@ impl FluentServer {
         let stdout = child.stdout.take().expect("piped");
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&lines);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 kept.lock().expect("not poisoned").push(line);
             }
@@ -157,6 +159,7 @@ impl FluentServer {
         Some(Self {
             address: ([127, 0, 0, 1], port).into(),
             lines,
+            reader,
             running,
         })
     }
@@ -168,12 +171,24 @@ impl FluentServer {
         assert!(status.expect("sh runs").success(), "{command}");
     }
 
+    /// Kills it; what it had written down until then, to the last line.
+    pub(crate) fn stop(self) -> Vec<serde_json::Value> {
+        drop(self.running);
+        self.reader.join().expect("no panic");
+        parsed(&self.lines)
+    }
+
     /// The JSON lines of all entries so far: `tag`, `seconds`, `record`.
     pub(crate) fn entries(&self) -> Vec<serde_json::Value> {
-        let lines = self.lines.lock().expect("not poisoned");
-        let entries = lines.iter().skip(1);
-        entries
-            .map(|line| serde_json::from_str(line).expect("a JSON line"))
-            .collect()
+        parsed(&self.lines)
     }
+}
+
+/// The entries behind the first line, which says where it listens.
+fn parsed(lines: &Mutex<Vec<String>>) -> Vec<serde_json::Value> {
+    let lines = lines.lock().expect("not poisoned");
+    let entries = lines.iter().skip(1);
+    entries
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect()
 }
