@@ -79,7 +79,10 @@ fn sources(folders: &[&str]) -> Vec<Source> {
         };
         for path in entries.map(|entry| entry.expect("a readable folder").path()) {
             if path.is_dir() {
-                pending.push(path);
+                // What was built there is nobody's source.
+                if !path.ends_with("target") {
+                    pending.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a readable file");
                 let path = path.strip_prefix(root).expect("below the root").to_owned();
