@@ -119,8 +119,8 @@ async fn drop_oldest_gives_up_the_oldest_events_of_a_full_disk_and_refuses_nobod
         .start()
         .await;
     let mut answered = Vec::new();
-    // Some history that is signed, so that it may be dropped.
-    for _ in 0..400 {
+    // History that is signed, so that it may be dropped: more than is written in the second until the next signature.
+    for _ in 0..1_600 {
         let answer = gateway.send(asked(&gateway)).await;
         assert_eq!(answer.status, 200);
         answered.push(answer.request_id().to_owned());
