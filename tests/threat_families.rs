@@ -232,7 +232,7 @@ proptest! {
 
     #[test]
     fn programs_that_are_stored_pass(
-        name in "[a-z]{4,8}", kind in "[A-Z][a-z]{3,7}", form in 0_usize..5,
+        name in "(on)?[a-z]{4,8}", kind in "[A-Z][a-z]{3,7}", form in 0_usize..5,
     ) {
         let text = match form {
             0 => format!(

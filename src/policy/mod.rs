@@ -16,3 +16,6 @@ pub mod route;
 pub mod threat;
 pub mod totp;
 mod words;
+
+#[cfg(any(test, fuzzing))]
+pub use mask::properties::masking;

@@ -11,6 +11,8 @@
 mod find;
 mod names;
 mod plain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 
 #[cfg(test)]
 mod tests;

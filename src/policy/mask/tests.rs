@@ -169,4 +169,10 @@ proptest! {
         text(&value);
         path(&value, Some(&"/{*token}".parse().unwrap()));
     }
+
+    #[test]
+    fn the_quick_look_passes_nothing_by(value in "[ -~]{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        super::properties::masking(value.as_bytes());
+        super::properties::masking(&bytes);
+    }
 }

@@ -110,6 +110,23 @@ pub fn parts(body: &[u8]) {
     }
 }
 
+/// Whatever stands in a document is seen, and not more often than twice.
+pub fn xml(text: &[u8]) {
+    let mut seen = 0;
+    super::xml::values(text, &mut |value| seen += value.len());
+    assert!(seen <= 2 * text.len(), "seen too often: {text:?}");
+    let plain = |b: &u8| !matches!(b, b'<' | b'>' | b'=');
+    if text.iter().all(plain) {
+        assert_eq!(seen, text.len(), "not seen: {text:?}");
+    }
+    // A word that an element holds is seen, whatever stands before it closed.
+    let word = b"zqzqzq";
+    let document = [text, b"-->]]>?>'\">\">'><a>", word, b"</a>"].concat();
+    let mut found = false;
+    super::xml::values(&document, &mut |value| found |= holds(value, word));
+    assert!(found, "hidden: {text:?}");
+}
+
 fn holds(text: &[u8], part: &[u8]) -> bool {
     memchr::memmem::find(text, part).is_some()
 }

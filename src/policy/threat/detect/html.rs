@@ -274,7 +274,7 @@ fn attributes(values: &[u8], known: bool, at: usize, found: &mut Found) {
     if values.len() < ATTRIBUTE_BYTES_MIN {
         return;
     }
-    if memchr::memchr(b'=', values).is_some() && handler(values, known).is_some() {
+    if memchr::memchr(b'=', values).is_some() && handler(values, known, JOINS_IN_TAGS).is_some() {
         found.note(Predicate::HtmlHandler, at);
     }
     let addressed = memchr::memchr(b':', values).is_some();
@@ -338,17 +338,19 @@ pub(super) fn squeeze(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The first `on…=` of a text; `known` asks for the name of an event.
-fn handler(text: &[u8], known: bool) -> Option<usize> {
+/// What makes the name after it the end of another one.
+const JOINS: &[u8] = b"_-?&";
+
+/// In a tag, `.on…=` and `:on…=` are attributes of their own names: how templates bind properties.
+const JOINS_IN_TAGS: &[u8] = b"_-?&.:@";
+
+/// The first `on…=` of a text that is not the end of a longer name; `known` asks for the name of an event.
+fn handler(text: &[u8], known: bool, joins: &[u8]) -> Option<usize> {
     for at in memchr::memchr2_iter(b'o', b'O', text) {
         let rest = text.get(at..).unwrap_or_default();
         let second = matches!(rest.get(1), Some(b'n' | b'N'));
         let before = at.checked_sub(1).and_then(|i| text.get(i));
-        if !second
-            || before.is_some_and(|b| {
-                b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'?' | b'&')
-            })
-        {
+        if !second || before.is_some_and(|b| b.is_ascii_alphanumeric() || joins.contains(b)) {
             continue;
         }
         let word: Vec<u8> = rest
@@ -380,7 +382,7 @@ fn handler(text: &[u8], known: bool) -> Option<usize> {
 
 /// A quote that is closed and an event handler after it: the value leaves an attribute, without a tag of its own.
 pub(super) fn find_attribute(text: &[u8], found: &mut Found) {
-    let Some(at) = handler(text, true) else {
+    let Some(at) = handler(text, true, JOINS) else {
         return;
     };
     let before = text.get(..at).unwrap_or_default();
@@ -467,6 +469,7 @@ mod tests {
             "<a href=\"javascript:void(0)\">x</a>",
             "<img src=\"data:image/svg+xml;base64,PHN2Zz4=\">",
             "<template><div>{{ msg }}</div></template>",
+            "<p .ondone=${f()}><my-list :online=\"a()\" @onward=\"b()\">",
             "<meta charset=\"utf-8\"><meta name=viewport content=x>",
             "<style>p{color:red}</style>",
             "<svg viewBox=\"0 0 9 9\">\n<title>x</title><path d=\"M0 0\"/></svg>",
