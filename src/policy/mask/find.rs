@@ -170,11 +170,21 @@ pub(super) fn token_before(text: &[u8], dot: usize) -> bool {
         .is_some_and(|head| head.starts_with(b"eyJ"))
 }
 
-/// The name before a sign such as `=`, blanks and a closing quote between them or not.
+/// The name before the first of some signs such as `=`, blanks and a closing quote between them or not.
 pub(super) fn name_before(text: &[u8], sign: usize) -> Option<&[u8]> {
-    let end = begin_of(text, sign, 8, |b| b" \t\"'`]:=".contains(&b));
+    let end = begin_of(text, sign, sign, |b| b" \t\"'`]".contains(&b));
     let begin = begin_of(text, end, NAME_BYTES_MAX, is_name);
     text.get(begin..end).filter(|name| !name.is_empty())
+}
+
+/// Whether `is` stands before a blank, and a name that says secret before that: `password is x`.
+pub(super) fn is_after_secret(text: &[u8], blank: usize) -> bool {
+    let name = blank.checked_sub(2).filter(|is| {
+        let parted = is.checked_sub(1).and_then(|at| text.get(at));
+        text.get(*is..blank) == Some(b"is") && !parted.is_some_and(|byte| is_name(*byte))
+    });
+    name.and_then(|is| name_before(text, is))
+        .is_some_and(says_secret)
 }
 
 fn is_name(byte: u8) -> bool {

@@ -35,8 +35,8 @@ const API_KEY: &str = "[api-key]";
 const READINGS_MAX: usize = 5;
 /// Bytes of a document in which names are looked for.
 const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
-/// Digits from which on they may be somebody's.
-const DIGITS_FEW: usize = 7;
+/// No number of a person or an account has fewer digits; all but one kind have more.
+const DIGITS_FEWEST: usize = 6;
 
 /// A part of a text that is not kept, and the word that stands in its place.
 type Hidden = (Range<usize>, &'static str);
@@ -226,13 +226,12 @@ fn replaced(text: &[u8], hidden: &[Hidden]) -> Vec<u8> {
 /// Whether a text may hold anything that is taken out. One pass; most user agents and paths go no further.
 fn may_hold(text: &[u8]) -> bool {
     let marked = text.iter().enumerate().any(|(at, byte)| match byte {
-        b'@' | b'%' | b'\\' => true,
+        b'@' | b'%' | b'\\' | b'&' | b'<' | b'\r' => true,
         b'_' => text
             .get(at.saturating_sub(2)..at)
             .is_some_and(|rg| rg.eq_ignore_ascii_case(b"rg")),
-        b'=' | b':' => find::name_before(text, at).is_some_and(says_secret),
-        b' ' => find::scheme_before(text, at),
-        b'&' => text.get(at + 1) == Some(&b'#'),
+        b'=' | b':' | b'~' | b'!' => find::name_before(text, at).is_some_and(says_secret),
+        b' ' => find::scheme_before(text, at) || find::is_after_secret(text, at),
         b'.' => find::token_before(text, at),
         _ => false,
     });
@@ -245,15 +244,17 @@ fn may_hold(text: &[u8]) -> bool {
         }
 }
 
-/// Whether digits stand there, a sign or two between them, that are enough for a number of somebody.
+/// Whether digits stand there, with gaps of two bytes at most, that are enough for a number of somebody.
 fn may_hold_number(text: &[u8]) -> bool {
-    let (mut digits, mut signs) = (0, 0);
+    let (mut digits, mut gap) = (0, 0);
     text.iter().any(|byte| {
         match byte {
-            b'0'..=b'9' => (digits, signs) = (digits + 1, 0),
-            b' ' | b'-' | b'.' | b'/' | b'(' | b')' if signs < 2 => signs += 1,
-            _ => (digits, signs) = (0, 0),
+            b'0'..=b'9' => (digits, gap) = (digits + 1, 0),
+            // A British number ends in a letter.
+            b'A'..=b'D' | b'a'..=b'd' if digits == DIGITS_FEWEST => return true,
+            _ if gap < 2 => gap += 1,
+            _ => (digits, gap) = (0, 0),
         }
-        digits >= DIGITS_FEW
+        digits > DIGITS_FEWEST
     })
 }

@@ -69,6 +69,21 @@ fn each_kind_is_replaced_by_its_word_and_the_rest_stays() {
     ];
     for (value, expected) in cases {
         assert_eq!(masked(&value), expected, "{value}");
+        assert_eq!(text(&value), expected, "{value}, looked at quickly");
+    }
+}
+
+#[test]
+fn the_quick_look_knows_every_form() {
+    for (value, expected) in [
+        ("the password is hunter2", "the password is [secret]"),
+        ("pwd != 'x', pin~=7", "pwd != [secret], pin~=[secret]"),
+        ("pin <> 7", "pin <> [secret]"),
+        ("nino AB 12 34 56 C", "nino [national-id]"),
+        ("is RSSMRA85T10A562S", "is [national-id]"),
+        ("pwd&equals;x", "pwd&equals;[secret]"),
+    ] {
+        assert_eq!(text(value), expected, "{value}");
     }
 }
 
@@ -138,7 +153,7 @@ proptest! {
     #[test]
     fn planted_secrets_never_show(
         seed: [u8; 32],
-        which in 0..8_usize,
+        which in 0..11_usize,
         how in prop::collection::vec(any::<u8>(), 1..20),
         before in "[ -~]{0,30}[ ,;]",
         after in "[ ,;<&][ -~]{0,30}",
@@ -152,10 +167,14 @@ proptest! {
             4 => ("+49 151 12345678".to_owned(), "1234567"),
             5 => ("PassWord=hunter2hunter".to_owned(), "hunter2"),
             6 => ("\"api_key\":\"hunter2hunter\"".to_owned(), "hunter2"),
+            7 => ("AB123456C".to_owned(), "123456"),
+            8 => ("RSSMRA85T10A562S".to_owned(), "85T10"),
+            9 => ("passphrase is hunter2hunter".to_owned(), "hunter2"),
             _ => ("{pin: 'hunter2hunter'}".to_owned(), "hunter2"),
         };
         let value = format!("{before}{}{after}", disguised(&secret, &how));
         let kept = masked(&value);
+        super::properties::masking(value.as_bytes());
         for reading in super::readings(kept.as_bytes()) {
             let reading = String::from_utf8_lossy(reading.bytes()).into_owned();
             prop_assert!(!reading.contains(shown) || before.contains(shown) || after.contains(shown), "{value} -> {kept}");
