@@ -8,8 +8,8 @@ use std::borrow::Cow;
 /// Parts of one body.
 pub(super) const PARTS_MAX: usize = 256;
 
-/// Names and file names of one part.
-const NAMES_MAX: usize = 8;
+/// Names and file names of one part, and pieces of one name.
+pub(super) const NAMES_MAX: usize = 8;
 
 /// Bytes between a parameter's word and its `=`.
 const FORM_BYTES_MAX: usize = 64;

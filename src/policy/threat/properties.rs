@@ -86,7 +86,8 @@ pub fn parts(body: &[u8]) {
             assert!(place(body, piece).is_some(), "a piece from elsewhere");
         }
         for name in part.names.iter().chain(&part.file_names) {
-            assert!(name.len() <= body.len(), "a name grew");
+            let most = multipart::NAMES_MAX * body.len();
+            assert!(name.len() <= most, "a name of more than its pieces");
         }
         if !part.body.is_empty() {
             let from = place(body, part.body).unwrap_or_default();
