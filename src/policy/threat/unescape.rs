@@ -22,8 +22,11 @@ pub(super) fn unescaped(rest: &[u8], plain: usize) -> (Vec<u8>, Result<usize, Js
                 }
             }
             Some(byte) if byte >= 0x20 => {
-                out.push(byte);
-                at += 1;
+                let tail = rest.get(at..).unwrap_or_default();
+                let ends = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
+                let width = tail.iter().position(ends).unwrap_or(tail.len());
+                out.extend_from_slice(tail.get(..width).unwrap_or_default());
+                at += width;
             }
             Some(_) => return (out, Err(JsonError::Malformed)),
             None => return (out, Err(JsonError::Cut)),

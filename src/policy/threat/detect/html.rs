@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use memchr::memmem;
 
 use super::html_idle::is_idle;
@@ -264,7 +264,12 @@ pub(super) const STYLES: [&str; 9] = [
 ];
 
 /// All of them in one pass; without it, which would take words that do not compile, every style is taken for one.
-static STYLE_WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(STYLES).ok());
+static STYLE_WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let mut builder = AhoCorasick::builder();
+    // Styles are short: setting up a faster search takes longer than to look.
+    builder.prefilter(false).kind(Some(AhoCorasickKind::DFA));
+    builder.build(STYLES).ok()
+});
 
 /// Shorter attributes say nothing: `on` and a value, or a scheme, are longer.
 const ATTRIBUTE_BYTES_MIN: usize = 5;

@@ -128,15 +128,16 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
             matches!(b, b' ' | b'\t') || **b == b'+' && before == Before::Sign
         })
         .count();
-    if is_other_word(text.get(at + blanks..).unwrap_or_default()) {
+    let starts = before == Before::Start;
+    if is_other_word(text.get(at + blanks..).unwrap_or_default(), starts) {
         return false;
     }
     let word = word(text, at + blanks);
     // At the start only a disguise makes a command of a word.
-    if before == Before::Start && !word.disguised {
+    if starts && !word.disguised {
         return false;
     }
-    let glob = word.globs >= 2 && word.path && before != Before::Start;
+    let glob = word.globs >= 2 && word.path && !starts;
     let Some(strength) = strength(word.name()).or_else(|| glob.then_some(Strength::Sure)) else {
         return false;
     };

@@ -16,19 +16,21 @@ const DISGUISING: Classes = bytes::STRING
     | bytes::BRACKET;
 
 /// Whether a text starts with a word that is no command's name, or with none, as far as that shows at once: nothing
-/// in it could be a disguise.
-pub(super) fn is_other_word(text: &[u8]) -> bool {
-    let width = text
-        .iter()
-        .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')));
+/// in it could be a disguise. At the start of a value a name counts for nothing without one.
+pub(super) fn is_other_word(text: &[u8], starts: bool) -> bool {
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    let width = text.iter().position(|b| !is_name(b));
     let (word, after) = text
         .split_at_checked(width.unwrap_or(text.len()))
         .unwrap_or_default();
     let goes_on = after
         .first()
         .is_some_and(|b| *b == b'?' || class_of(*b) & DISGUISING != 0);
-    let word = word.strip_suffix(b".exe").unwrap_or(word);
-    !goes_on && word.len() < WORD_BYTES_MAX && strength(word).is_none()
+    let is_other = || {
+        let word = word.strip_suffix(b".exe").unwrap_or(word);
+        word.len() < WORD_BYTES_MAX && strength(word).is_none()
+    };
+    !goes_on && (starts || is_other())
 }
 
 /// A command's word as a shell reads it.

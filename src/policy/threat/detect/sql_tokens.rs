@@ -76,8 +76,8 @@ pub(super) fn read(text: &[u8], inside: Option<u8>, most: usize) -> Vec<Token> {
     if let Some(quote) = inside {
         reader.text_literal(quote, 0);
     }
-    while reader.at < text.len() && reader.out.len() < most {
-        reader.step();
+    while let Some(first) = text.get(reader.at).filter(|_| reader.out.len() < most) {
+        reader.step(*first);
     }
     reader.out
 }
@@ -142,6 +142,15 @@ impl Reader<'_> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
+    /// Where the bytes of a kind end that begin at a place.
+    fn end_of(&self, from: usize, is: impl Fn(u8) -> bool) -> usize {
+        let mut end = from;
+        while self.text.get(end).is_some_and(|byte| is(*byte)) {
+            end += 1;
+        }
+        end
+    }
+
     fn push(&mut self, kind: Kind, width: usize) {
         self.out.push(Token {
             kind,
@@ -151,56 +160,56 @@ impl Reader<'_> {
         self.at += width;
     }
 
-    fn step(&mut self) {
-        match (self.peek(0), self.peek(1)) {
-            (0..=b' ' | 0xa0, _) => self.at += 1,
+    fn step(&mut self, first: u8) {
+        match LEADS.get(usize::from(first)) {
+            Some(Lead::Blank) => self.at += 1,
+            Some(Lead::Word) => self.word(),
+            Some(Lead::Digit) => self.number(),
+            Some(Lead::Quote) => self.text_literal(first, 1),
+            Some(Lead::Several) => self.several(first),
+            Some(Lead::Sign(kind)) => self.push(*kind, 1),
+            None => {}
+        }
+    }
+
+    /// What begins with a sign that may go on.
+    fn several(&mut self, first: u8) {
+        match (first, self.peek(1)) {
             (b'-', b'-') if cuts(self.peek(2)) => self.comment(2),
             (b'#', _) => self.comment(1),
             (b'/', b'*') => self.block(),
             (b'*', b'/') => self.at += 2,
-            (quote @ (b'\'' | b'"'), _) => self.text_literal(quote, 1),
             (b'`', _) => {
-                let width = self
-                    .rest()
-                    .iter()
-                    .skip(1)
-                    .position(|b| *b == b'`')
-                    .map_or_else(|| self.rest().len(), |i| i + 2);
-                self.push(Kind::Word, width);
+                let end = self.end_of(self.at + 1, |b| b != b'`');
+                let closed = usize::from(end < self.text.len());
+                self.push(Kind::Word, end + closed - self.at);
             }
-            (b'0'..=b'9', _) | (b'.', b'0'..=b'9') => self.number(),
-            (b'@', _) => {
-                let width = self.rest().iter().take_while(|b| **b == b'@').count();
-                let name = self.text.get(self.at + width..).unwrap_or_default();
-                let quoted = matches!(name.first(), Some(b'\'' | b'"' | b'`'));
-                let length = if quoted {
-                    name.iter()
-                        .skip(1)
-                        .position(|b| Some(b) == name.first())
-                        .map_or(name.len(), |i| i + 2)
-                } else {
-                    name.iter()
-                        .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_' || **b == b'$')
-                        .count()
-                };
-                self.push(Kind::Variable, width + length);
-            }
-            (b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.., _) => self.word(),
-            _ => self.sign(),
+            (b'.', b'0'..=b'9') => self.number(),
+            (b'@', _) => self.variable(),
+            _ => self.sign(first),
         }
     }
 
+    fn variable(&mut self) {
+        let from = self.end_of(self.at, |b| b == b'@');
+        let end = match self.text.get(from).copied() {
+            Some(quote @ (b'\'' | b'"' | b'`')) => {
+                let end = self.end_of(from + 1, |b| b != quote);
+                end + usize::from(end < self.text.len())
+            }
+            _ => self.end_of(from, |b| {
+                b.is_ascii_alphanumeric() || b == b'_' || b == b'$'
+            }),
+        };
+        self.push(Kind::Variable, end - self.at);
+    }
+
     fn number(&mut self) {
-        let rest = self.rest();
-        let ends = rest
-            .iter()
-            .position(|b| !(b.is_ascii_digit() || *b == b'.'));
-        let digits = ends.unwrap_or(rest.len());
-        let goes_on = |b: &u8| b.is_ascii_alphanumeric() || *b == b'.';
-        let tail = rest.get(digits..).unwrap_or_default();
-        let width = digits + tail.iter().take_while(|b| goes_on(b)).count();
+        let digits = self.end_of(self.at, |b| b.is_ascii_digit() || b == b'.');
+        let end = self.end_of(digits, |b| b.is_ascii_alphanumeric() || b == b'.');
+        let (digits, width) = (digits - self.at, end - self.at);
         // `1or 1`: the number ends where a word begins.
-        if width == digits || is_number(rest.get(..width).unwrap_or_default()) {
+        if width == digits || is_number(self.rest().get(..width).unwrap_or_default()) {
             self.push(Kind::Number, width)
         } else {
             self.digits_then_word(digits, width)
@@ -232,8 +241,8 @@ impl Reader<'_> {
         }
     }
 
-    fn sign(&mut self) {
-        let (kind, width) = match (self.peek(0), self.peek(1)) {
+    fn sign(&mut self, first: u8) {
+        let (kind, width) = match (first, self.peek(1)) {
             (b'&', b'&') | (b'|', b'|') => (Kind::Logic, 2),
             (b'<', b'=')
             | (b'>', b'=')
@@ -247,42 +256,35 @@ impl Reader<'_> {
             (b'=' | b'<' | b'>', _) => (Kind::Compare { word: false }, 1),
             (b'!', _) => (Kind::Not, 1),
             (b'*', _) => (Kind::Star, 1),
-            (b'+' | b'-' | b'/' | b'%' | b'^' | b'|' | b'&' | b'~', _) => (Kind::Arithmetic, 1),
-            (b'(', _) => (Kind::Open, 1),
-            (b')' | b'}', _) => (Kind::Close, 1),
-            (b',', _) => (Kind::Comma, 1),
-            (b';', _) => (Kind::Semicolon, 1),
+            (b'-' | b'/' | b'|' | b'&', _) => (Kind::Arithmetic, 1),
             (b'.', _) => (Kind::Dot, 1),
             // `{x 1}` is 1 in one dialect.
             (b'{', _) => {
-                let name = self
-                    .rest()
-                    .iter()
-                    .skip(1)
-                    .take_while(|b| b.is_ascii_alphanumeric())
-                    .count();
-                (Kind::Open, 1 + name)
+                let end = self.end_of(self.at + 1, |b| b.is_ascii_alphanumeric());
+                (Kind::Open, end - self.at)
             }
-            (b'?', _) => (Kind::Variable, 1),
             _ => (Kind::Other, 1),
         };
         self.push(kind, width);
     }
 
     fn word(&mut self) {
-        let rest = self.rest();
-        let ends = |b: &u8| !WORD_BYTES.get(usize::from(*b)).copied().unwrap_or(false);
-        let width = rest.iter().position(ends).unwrap_or(rest.len()).max(1);
-        let word = self.rest().get(..width).unwrap_or_default();
+        let is_word = |b: u8| WORD_BYTES.get(usize::from(b)).copied().unwrap_or(false);
+        let end = self.end_of(self.at + 1, is_word);
+        let word = self.text.get(self.at..end).unwrap_or_default();
         let mut kind = word_kind(word);
         if kind == Kind::Word {
-            let after = self.text.get(self.at + width..).unwrap_or_default();
-            let blanks = after.iter().take_while(|b| **b <= b' ').count();
-            if blanks <= 2 && after.get(blanks) == Some(&b'(') {
+            let open = match self.text.get(end..) {
+                Some([0..=b' ', 0..=b' ', third, ..]) => *third,
+                Some([0..=b' ', second, ..]) => *second,
+                Some([first, ..]) => *first,
+                _ => 0,
+            };
+            if open == b'(' {
                 kind = Kind::Call;
             }
         }
-        self.push(kind, width);
+        self.push(kind, end - self.at);
     }
 
     fn comment(&mut self, mark: usize) {
@@ -373,6 +375,51 @@ fn cuts(byte: u8) -> bool {
         0..=b' ' | b'+' | b'-' | b'/' | b'\'' | b'"' | b'|' | b'\\' | b'#' | b';' | b'^' | b'~'
     )
 }
+
+/// What a token begins with.
+#[derive(Clone, Copy)]
+enum Lead {
+    Blank,
+    Word,
+    Digit,
+    Quote,
+    /// A sign that other signs may join.
+    Several,
+    /// A sign by itself.
+    Sign(Kind),
+}
+
+const fn lead(byte: u8) -> Lead {
+    match byte {
+        0..=b' ' | 0xa0 => Lead::Blank,
+        b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Lead::Word,
+        b'0'..=b'9' => Lead::Digit,
+        b'\'' | b'"' => Lead::Quote,
+        b'+' | b'%' | b'^' | b'~' => Lead::Sign(Kind::Arithmetic),
+        b'(' => Lead::Sign(Kind::Open),
+        b')' | b'}' => Lead::Sign(Kind::Close),
+        b',' => Lead::Sign(Kind::Comma),
+        b';' => Lead::Sign(Kind::Semicolon),
+        b'?' => Lead::Sign(Kind::Variable),
+        _ => Lead::Several,
+    }
+}
+
+const LEADS: [Lead; 256] = {
+    let mut table = [Lead::Blank; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(clippy::indexing_slicing, reason = "a u8 is below 256")]
+        {
+            table[byte as usize] = lead(byte);
+        }
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Bytes of words.
 const WORD_BYTES: [bool; 256] = {

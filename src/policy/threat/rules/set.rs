@@ -273,9 +273,14 @@ fn each_literal(literals: Option<&DFA>, text: &[u8], mut call: impl FnMut(usize,
     else {
         return;
     };
-    for (at, byte) in text.iter().enumerate() {
-        state = dfa.next_state(Anchored::No, state, *byte);
-        if dfa.is_special(state) && dfa.is_match(state) {
+    let mut rest = text.iter().enumerate();
+    loop {
+        let special = rest.find(|(_, byte)| {
+            state = dfa.next_state(Anchored::No, state, **byte);
+            dfa.is_special(state)
+        });
+        let Some((at, _)) = special else { return };
+        if dfa.is_match(state) {
             for index in 0..dfa.match_len(state) {
                 let literal = dfa.match_pattern(state, index);
                 call(literal.as_usize(), at + 1 - dfa.pattern_len(literal));
