@@ -251,7 +251,7 @@ fn may_hold_number(text: &[u8]) -> bool {
         match byte {
             b'0'..=b'9' => (digits, gap) = (digits + 1, 0),
             // A British number ends in a letter.
-            b'A'..=b'D' | b'a'..=b'd' if digits == DIGITS_FEWEST => return true,
+            b'A'..=b'D' | b'a'..=b'd' if digits == DIGITS_FEWEST && gap < 2 => return true,
             _ if gap < 2 => gap += 1,
             _ => (digits, gap) = (0, 0),
         }

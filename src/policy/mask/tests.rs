@@ -74,6 +74,19 @@ fn each_kind_is_replaced_by_its_word_and_the_rest_stays() {
 }
 
 #[test]
+fn the_quick_look_stops_at_no_browser() {
+    for agent in [
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:121.0) Gecko/20100101 Firefox/121.0",
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1 Safari/605.1.15",
+        "python-httpx/0.27.0",
+        "graph-client/3.2",
+    ] {
+        assert!(!super::may_hold(agent.as_bytes()), "{agent}");
+    }
+}
+
+#[test]
 fn the_quick_look_knows_every_form() {
     for (value, expected) in [
         ("the password is hunter2", "the password is [secret]"),
