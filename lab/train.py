@@ -3,7 +3,7 @@
 
     lab/train.py 127.0.0.1:18200 labkey-0123456789abcdef 40000
 
-Most of it is honest: lists, records, parametrised and literal Cypher, uploads. A little is refused. What the answers
+Most of it is honest: lists, records, parametrised and literal Cypher, uploads, notes in bulk. A little is refused. What the answers
 are is of no interest here; the tests ask that.
 """
 import http.client
@@ -55,6 +55,21 @@ def upload(rng):
     return "POST", "/v1/upload", "id,name,score\n" + "".join(lines)
 
 
+NOTES = [
+    "R&D; {0} or {1} (2nd floor)",
+    "# Notes {0}\n\nUse `ls -la` and see. It's *fine*; see [docs](https://example.com/a?b={0}&c=d).\n",
+    "<p>Hello <b>you</b>, <a href=\"https://example.com/?a={0}&amp;b={1}\">this</a></p>",
+    "let x = vec![{0}, {1}]; println!(\"{{}} = {{:?}}\", x[0], &x); // it's a test",
+    "https://example.com/items/{0}?sort=name&page={1}",
+    "O'Neill & Sons, 100% sure; call (0 30) {0}",
+]
+
+
+def bulk(rng):
+    notes = [rng.choice(NOTES).format(rng.randrange(9_999), rng.randrange(99)) for _ in range(rng.randrange(20, 800))]
+    return "POST", "/v1/items/bulk", json.dumps([{"id": at, "note": note} for at, note in enumerate(notes)])
+
+
 def attack(rng):
     return "GET", rng.choice(ATTACKS), None
 
@@ -63,7 +78,7 @@ def main():
     address, key, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     rng = random.Random(20)
     connections = [http.client.HTTPConnection(address, timeout=30) for _ in range(CONNECTIONS)]
-    kinds = rng.choices([listing, query, record, upload, attack], [42, 46, 9, 1, 2], k=count)
+    kinds = rng.choices([listing, query, record, upload, bulk, attack], [42, 45, 9, 1, 1, 2], k=count)
     for number, kind in enumerate(kinds):
         method, target, body = kind(rng)
         connection = connections[number % CONNECTIONS]

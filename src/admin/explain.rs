@@ -98,6 +98,7 @@ pub fn tell(event: Value) -> Explanation {
             text("endpoint")
         ),
     };
+    let summary = summary + &penalty(&event).unwrap_or_default();
     let findings = findings(&event);
     Explanation {
         summary,
@@ -105,6 +106,22 @@ pub fn tell(event: Value) -> Explanation {
         findings,
         event,
     }
+}
+
+/// The penalty that refused a request, where one did.
+fn penalty(event: &Value) -> Option<String> {
+    let penalty = event.pointer("/details/penalty")?;
+    let text = |name: &str| penalty.get(name).and_then(Value::as_str);
+    let until = text("until").map_or_else(String::new, |until| format!(" until {until}"));
+    let rules = penalty.get("rules").and_then(Value::as_array)?;
+    let rules: Vec<&str> = rules.iter().filter_map(Value::as_str).collect();
+    Some(format!(
+        " Penalty {} ({}) holds{until}: laid for {} by event {}.",
+        text("penalty_id")?,
+        text("kind")?,
+        rules.join(", "),
+        text("event_id")?,
+    ))
 }
 
 fn findings(event: &Value) -> Vec<Value> {
@@ -244,7 +261,7 @@ fn would_have_passed(code: &str, findings: &[Value]) -> Option<String> {
         "quota-exceeded" => "the same request after Retry-After, or under a larger plan".to_owned(),
         "scope-missing" => "the same request by a key that has the scope".to_owned(),
         "key-suspended" => "the same request after Retry-After, or once the suspension is lifted \
-             (rg-gateway penalties list, or keys resume where an operator ordered it)"
+             (rg-gateway penalties lift ID, or keys resume where an operator ordered it)"
             .to_owned(),
         "verification-required" => {
             "the same request with a one-time code in X-RG-Verification by a key that is enrolled \

@@ -52,7 +52,9 @@ pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
             .unwrap_or_else(|| clipped(request.uri.path())),
     );
     let user_agent = mask::text(clipped(&user_agent));
-    let details = joined(mitigate::details(session, ctx), ctx.rewritten_values());
+    let monitored = mitigate::details(session, ctx);
+    let details = joined(monitored, ctx.rewritten_values());
+    let details = joined(details, mitigate::penalty(app, ctx));
     let seen = Seen {
         details,
         method: request.method.as_str(),

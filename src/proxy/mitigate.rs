@@ -191,6 +191,17 @@ fn left(until_micros: i64, ctx: &RequestContext) -> Duration {
     Duration::from_micros(micros.unsigned_abs())
 }
 
+/// What the event of a refused request says of the penalty that refused it.
+pub(super) fn penalty(app: &App, ctx: &RequestContext) -> Option<Value> {
+    let barred = matches!(
+        ctx.refusal,
+        Some(Refusal::Suspended { .. } | Refusal::Verification(_))
+    );
+    let id = ctx.standing.barred_by.filter(|_| barred)?;
+    let entry = app.penalties.find(id)?;
+    Some(json!({"penalty": events::details(&entry)}))
+}
+
 /// What the event of a monitored key says besides the usual: names, sizes and shapes, no values.
 pub(super) fn details(session: &Session, ctx: &RequestContext) -> Option<Value> {
     let penalty_id = ctx.standing.monitored_by?;

@@ -85,10 +85,18 @@ async fn the_second_finding_suspends_the_key_in_its_network_alone() {
     let path = format!("/explain/{}", id.expect("a decision id"));
     let story = gateway.admin(Method::GET, &path).await.json();
     let advice = story["would_have_passed"].as_str().expect("advice");
-    assert!(advice.contains("penalties list"), "{story}");
+    assert!(advice.contains("penalties lift"), "{story}");
 
     let listed = penalties(&gateway).await;
     assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(story["event"]["details"]["penalty"], listed[0], "{story}");
+    let cause = listed[0]["event_id"].as_str().expect("the event's id");
+    let told = story["summary"].as_str().expect("a sentence");
+    let id = listed[0]["penalty_id"].as_str().expect("its id");
+    assert!(
+        told.contains(id) && told.contains(cause) && told.contains("test-temporarysuspension"),
+        "{told}"
+    );
     assert_eq!(listed[0]["kind"], "temporary_suspension");
     assert_eq!(listed[0]["network"], "203.0.113.0/24");
     assert_eq!(listed[0]["rules"], json!(["test-temporarysuspension"]));

@@ -111,6 +111,8 @@ pub struct Standing {
     pub factor: f32,
     /// Whether a one-time code is demanded.
     pub demands_code: bool,
+    /// The suspension that ends last, or else what demands a code.
+    pub barred_by: Option<Uuid>,
     /// The monitoring that is in force.
     pub monitored_by: Option<Uuid>,
 }
@@ -121,6 +123,7 @@ impl Default for Standing {
             suspended_until_micros: None,
             factor: 1.0,
             demands_code: false,
+            barred_by: None,
             monitored_by: None,
         }
     }
@@ -215,6 +218,11 @@ impl Penalties {
     /// Every penalty in force, the newest finding first.
     pub fn list(&self, now: Now) -> Vec<Entry> {
         self.table().list(now)
+    }
+
+    /// The penalty of this id.
+    pub fn find(&self, id: Uuid) -> Option<Entry> {
+        self.table().find(id)
     }
 
     /// Takes a penalty away; `None` when there is none of this id.

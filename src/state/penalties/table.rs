@@ -245,8 +245,12 @@ impl Table {
         })
     }
 
+    pub(super) fn find(&self, id: Uuid) -> Option<Entry> {
+        self.entries().find(|entry| entry.penalty.id == id)
+    }
+
     pub(super) fn remove(&mut self, id: Uuid) -> Option<Entry> {
-        let entry = self.entries().find(|entry| entry.penalty.id == id)?;
+        let entry = self.find(id)?;
         self.drop_all(&HashSet::from([id]));
         Some(entry)
     }
@@ -338,17 +342,24 @@ impl Standing {
     fn count(&mut self, penalty: &Penalty, terms: &Terms, now: Now) {
         match penalty.kind {
             Kind::TemporarySuspension if penalty.is_in_force(now) => {
-                self.suspended_until_micros = self.suspended_until_micros.max(penalty.until_micros);
+                if penalty.until_micros > self.suspended_until_micros {
+                    self.suspended_until_micros = penalty.until_micros;
+                    self.barred_by = Some(penalty.id);
+                }
             }
             Kind::RateLimitReduction => {
                 let halvings = penalty.halvings(terms, now);
                 self.factor = self.factor.min(0.5_f32.powi(halvings.cast_signed()));
             }
-            Kind::AdditionalVerification => self.demands_code |= penalty.demands_code(now),
+            Kind::AdditionalVerification if penalty.demands_code(now) => {
+                self.demands_code = true;
+                self.barred_by = self.barred_by.or(Some(penalty.id));
+            }
             Kind::MonitoringIncrease if penalty.is_in_force(now) => {
                 self.monitored_by = Some(penalty.id);
             }
-            Kind::TemporarySuspension | Kind::MonitoringIncrease => {}
+            Kind::TemporarySuspension | Kind::AdditionalVerification | Kind::MonitoringIncrease => {
+            }
         }
     }
 }

@@ -198,6 +198,7 @@ fn an_exempt_key_is_spared_but_may_be_watched() {
     assert!(standing.monitored_by.is_some());
     assert_eq!(
         Standing {
+            barred_by: None,
             monitored_by: None,
             ..standing
         },
@@ -304,6 +305,7 @@ proptest! {
                 let key = caller(&format!("key{key}"));
                 let from = address(&format!("10.0.{network}.1"));
                 let standing = |penalties: &Penalties| Standing {
+                    barred_by: None,
                     monitored_by: None,
                     ..penalties.standing(&key, from, &terms(), now)
                 };
