@@ -19,6 +19,7 @@ use crate::diagnostic::{Diagnostic, Place};
 use crate::geoip::{self, GeoIp};
 use crate::keys::{KeyStore, KeyView, Refreshed};
 use crate::listen::Gate;
+use crate::notes::Actor;
 use crate::now::Now;
 use crate::policy::auth::Scope;
 use crate::policy::cypher::ComplexityAllowance;
@@ -365,7 +366,7 @@ impl App {
     /// # Errors
     ///
     /// The diagnostics; the old snapshot goes on serving.
-    pub fn reload(&self, actor: &'static str) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
+    pub(crate) fn reload(&self, actor: &Actor) -> Result<Arc<Snapshot>, Vec<Diagnostic>> {
         let running = self.snapshot.load_full();
         let result = Snapshot::load_beside(&running, &self.config_path, &self.runtime);
         let certificates = self

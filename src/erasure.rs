@@ -3,18 +3,22 @@
 //! The admin API and the command line both come here. What is erased and what stays is told by
 //! [`Log::carry_out`](crate::audit::Log::carry_out).
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::json;
 
 use crate::audit::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Extent, Log, Search};
-use crate::notes;
+use crate::delivery;
+use crate::notes::{self, Actor};
+use crate::policy::mask;
 
 /// Who wants events erased, and why; both are recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) search: Search,
     pub(crate) extent: Extent,
-    pub(crate) actor: &'static str,
+    pub(crate) actor: Actor,
     /// Such as the number of the request for erasure; not the person's data.
     pub(crate) reason: String,
     /// Only count.
@@ -32,6 +36,8 @@ pub(crate) struct Summary {
     pub(crate) segments: u64,
     /// Files of bytes a recovery did not believe; they may hold such events, and are to be removed by hand.
     pub(crate) torn_files: u64,
+    /// Files of events that sinks refused for good; they may hold such events, and are not looked into.
+    pub(crate) dead_letter_files: u64,
 }
 
 /// Erases the events a search finds among all that are recorded by now.
@@ -39,24 +45,30 @@ pub(crate) struct Summary {
 /// # Errors
 ///
 /// When the search is too broad, or the log cannot be read or written.
-pub(crate) async fn erase(log: &Log, request: Request) -> Result<Summary, EraseError> {
+pub(crate) async fn erase(
+    log: &Log,
+    data_dir: &Path,
+    request: Request,
+) -> Result<Summary, EraseError> {
     let end = log.seal()?;
     log.synced(end).await?;
     let (planner, search, extent) = (log.clone(), request.search.clone(), request.extent);
     let plan = blocking(move || planner.plan_erasure(&search, extent)).await?;
     let mut summary = Summary {
         found: plan.events,
+        dead_letter_files: delivery::dead_letter_files(data_dir),
         ..Summary::default()
     };
     if request.dry_run || plan.events == 0 {
         return Ok(summary);
     }
+    let reason = mask::text(&request.reason).into_owned();
     let mut recorded = end;
     for mut details in plan.records() {
         if let Some(details) = details.as_object_mut() {
-            details.insert("reason".to_owned(), request.reason.clone().into());
+            details.insert("reason".to_owned(), reason.clone().into());
         }
-        recorded = log.append(&notes::erasure(ERASURE_BEGUN, request.actor, details))?;
+        recorded = log.append(&notes::erasure(ERASURE_BEGUN, &request.actor, details))?;
     }
     // Only what is told for good may be done.
     log.synced(recorded).await?;
@@ -66,12 +78,12 @@ pub(crate) async fn erase(log: &Log, request: Request) -> Result<Summary, EraseE
     summary.segments = done.segments;
     summary.torn_files = done.torn_files;
     let details = json!({
-        "reason": request.reason,
+        "reason": reason,
         "extent": extent,
         "events": done.events,
         "segments": done.segments,
     });
-    log.append(&notes::erasure(ERASURE_DONE, request.actor, details))?;
+    log.append(&notes::erasure(ERASURE_DONE, &request.actor, details))?;
     Ok(summary)
 }
 

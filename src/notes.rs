@@ -19,6 +19,7 @@ use crate::diagnostic::Diagnostic;
 use crate::geoip::Renewal;
 use crate::keys::{KeyChange, KeyStore};
 use crate::now::Now;
+use crate::policy::mask;
 use crate::random::time_ordered_id;
 
 /// Changes taken over from the key store's journal at a time.
@@ -68,12 +69,13 @@ pub(crate) fn stopped(log: &Log) {
 }
 
 /// A reload took effect, or was refused and changed nothing: in the log of the process, and in the audit log.
-pub(crate) fn reloaded(log: &Log, actor: &'static str, result: Result<&Snapshot, &[Diagnostic]>) {
+pub(crate) fn reloaded(log: &Log, actor: &Actor, result: Result<&Snapshot, &[Diagnostic]>) {
+    let by = &actor.name;
     let (severity, details) = match result {
         Ok(snapshot) => {
             let (hash, needs_restart) = (&snapshot.hash, &snapshot.needs_restart);
             if needs_restart.is_empty() {
-                tracing::info!(config_hash = %hash, actor, "configuration reloaded");
+                tracing::info!(config_hash = %hash, actor = by, "configuration reloaded");
                 (
                     Severity::Info,
                     json!({"result": "reloaded", "config_hash": hash}),
@@ -81,7 +83,7 @@ pub(crate) fn reloaded(log: &Log, actor: &'static str, result: Result<&Snapshot,
             } else {
                 let names = needs_restart.join(", ");
                 tracing::warn!(
-                    config_hash = %hash, actor, needs_restart = %names,
+                    config_hash = %hash, actor = by, needs_restart = %names,
                     "configuration reloaded, in part: some settings need a restart"
                 );
                 let details = json!({
@@ -92,7 +94,7 @@ pub(crate) fn reloaded(log: &Log, actor: &'static str, result: Result<&Snapshot,
         }
         Err(diagnostics) => {
             for diagnostic in diagnostics {
-                tracing::error!(%diagnostic, actor, "configuration refused, the old one goes on serving");
+                tracing::error!(%diagnostic, actor = by, "configuration refused, the old one goes on serving");
             }
             let errors: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             (
@@ -102,13 +104,8 @@ pub(crate) fn reloaded(log: &Log, actor: &'static str, result: Result<&Snapshot,
         }
     };
     let what = "configuration.reload";
-    append(
-        log,
-        &AuditEvent {
-            actor: Some(actor.into()),
-            ..system(EventType::ConfigurationChange, severity, what, details)
-        },
-    );
+    let event = system(EventType::ConfigurationChange, severity, what, details);
+    append(log, &actor.of(event));
 }
 
 /// Another database says where clients are, or a file of one was refused.
@@ -148,18 +145,26 @@ pub(crate) fn places(app: &App, renewal: &Renewal) {
     );
 }
 
-/// Who reads the audit trail, and from where.
+/// Who reads the audit trail, erases from it or has the configuration read anew, and from where.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader {
-    actor: String,
+pub(crate) struct Actor {
+    name: String,
     address: Option<IpAddr>,
 }
 
-impl Reader {
+impl Actor {
+    /// A part of the gateway, or a signal that it was sent.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            address: None,
+        }
+    }
+
     /// Whoever calls the admin API: it knows its callers by their address alone.
     pub(crate) fn of_api(address: IpAddr) -> Self {
         Self {
-            actor: "admin API".to_owned(),
+            name: "admin API".to_owned(),
             address: Some(address),
         }
     }
@@ -170,13 +175,22 @@ impl Reader {
         let known = uid.and_then(user_name);
         let name = known.or_else(|| std::env::var("USER").ok());
         let name = name.unwrap_or_else(|| "unknown".to_owned());
-        let actor = match uid {
+        let name = match uid {
             Some(uid) => format!("{name} (uid {uid})"),
             None => name,
         };
         Self {
-            actor,
+            name,
             address: None,
+        }
+    }
+
+    /// An event of what somebody did.
+    fn of(&self, event: AuditEvent<'static>) -> AuditEvent<'static> {
+        AuditEvent {
+            source_ip: self.address.map_or(Source::System, Source::Address),
+            actor: Some(self.name.clone().into()),
+            ..event
         }
     }
 }
@@ -216,21 +230,29 @@ impl Read {
 }
 
 /// Somebody read the audit trail through the admin API.
-pub(crate) fn read(log: &Log, read: Read, reader: &Reader, parameters: &Value) {
+pub(crate) fn read(log: &Log, read: Read, reader: &Actor, parameters: &Value) {
     append(log, &read_event(read, reader, parameters));
 }
 
 /// The record of an erasure: what it takes, who asked for it and why, but not what was searched for, which would
 /// keep in the log what is to go from it.
-pub(crate) fn erasure(what: &'static str, actor: &str, details: Value) -> AuditEvent<'static> {
-    AuditEvent {
-        actor: Some(actor.to_owned().into()),
-        ..system(
-            EventType::ConfigurationChange,
-            Severity::Warning,
-            what,
-            details,
-        )
+pub(crate) fn erasure(what: &'static str, actor: &Actor, details: Value) -> AuditEvent<'static> {
+    let (event_type, severity) = (EventType::ConfigurationChange, Severity::Warning);
+    actor.of(system(event_type, severity, what, details))
+}
+
+/// Somebody asked the admin API for what its token guards, without it. A full log does not take it.
+pub(crate) fn admin_refused(log: &Log, actor: &Actor, method: &str, path: &str) {
+    let address = actor.address.map(|address| address.to_string());
+    tracing::warn!(method, path, address, "admin API asked without its token");
+    let details = json!({"method": clipped(method), "path": clipped(&mask::text(path))});
+    let what = "admin.unauthorized";
+    let event = AuditEvent {
+        compliance_tags: vec!["authentication".into(), "security".into()],
+        ..system(EventType::Authentication, Severity::Warning, what, details)
+    };
+    if let Err(error) = log.append_unless_full(&actor.of(event)) {
+        tracing::error!(%error, what, "audit event not written");
     }
 }
 
@@ -242,7 +264,7 @@ pub(crate) fn erasure(what: &'static str, actor: &str, details: Value) -> AuditE
 pub(crate) fn spool_read(data_dir: &Path, read: Read, parameters: &Value) -> io::Result<()> {
     spool(
         data_dir,
-        &[read_event(read, &Reader::of_command(), parameters)],
+        &[read_event(read, &Actor::of_command(), parameters)],
     )
     .map_err(|error| {
         let file = data_dir.join(SPOOL);
@@ -274,13 +296,44 @@ pub(crate) fn take_key_journal(store: &mut KeyStore, log: &Log) -> Result<(), Bo
     }
 }
 
-fn read_event(read: Read, reader: &Reader, parameters: &Value) -> AuditEvent<'static> {
-    let details = json!({"parameters": parameters});
-    AuditEvent {
-        source_ip: reader.address.map_or(Source::System, Source::Address),
-        actor: Some(reader.actor.clone().into()),
-        ..system(EventType::SystemEvent, Severity::Info, read.what(), details)
+fn read_event(read: Read, reader: &Actor, parameters: &Value) -> AuditEvent<'static> {
+    let details = json!({"parameters": kept(parameters)});
+    reader.of(system(
+        EventType::SystemEvent,
+        Severity::Info,
+        read.what(),
+        details,
+    ))
+}
+
+/// Bytes of one parameter that are kept, and items of a list: whoever reads the trail cannot make the record of it too
+/// large to keep.
+const PARAMETER_BYTES_MAX: usize = 256;
+const PARAMETER_ITEMS_MAX: usize = 16;
+
+/// Parameters as they are kept: bounded, and without secrets and personal data, which a search may be for.
+fn kept(parameters: &Value) -> Value {
+    match parameters {
+        Value::String(text) => clipped(&mask::text(text)).into(),
+        Value::Array(items) => {
+            let first = items.iter().take(PARAMETER_ITEMS_MAX).map(kept);
+            let more = items.len().saturating_sub(PARAMETER_ITEMS_MAX);
+            let more = (more > 0).then(|| format!("and {more} more").into());
+            first.chain(more).collect()
+        }
+        Value::Object(fields) => {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), kept(value)));
+            Value::Object(fields.collect())
+        }
+        other => other.clone(),
     }
+}
+
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(PARAMETER_BYTES_MAX))
+        .unwrap_or(text)
 }
 
 fn key_event(change: &KeyChange) -> AuditEvent<'static> {

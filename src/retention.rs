@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::audit::log::{Due, RETENTION_DROPPED};
 use crate::audit::{ERASURE_BEGUN, ERASURE_DONE, EraseError, Log, Retention};
-use crate::notes;
+use crate::notes::{self, Actor};
 use crate::now::Now;
 
 /// Time between two looks; one costs little where nothing is due.
@@ -64,7 +64,11 @@ async fn pass(log: &Log, retention: &Retention, due: Due) -> Result<Due, EraseEr
             if let Some(details) = details.as_object_mut() {
                 details.insert("reason".to_owned(), ACTOR.into());
             }
-            recorded = Some(log.append(&notes::erasure(ERASURE_BEGUN, ACTOR, details))?);
+            recorded = Some(log.append(&notes::erasure(
+                ERASURE_BEGUN,
+                &Actor::named(ACTOR),
+                details,
+            ))?);
         }
         if let Some(recorded) = recorded {
             log.synced(recorded).await?;
@@ -72,7 +76,7 @@ async fn pass(log: &Log, retention: &Retention, due: Due) -> Result<Due, EraseEr
         let (eraser, wanted) = (log.clone(), retention.clone());
         let events = blocking(move || eraser.expire(&expired, &wanted)).await?;
         let details = json!({"reason": ACTOR, "extent": "whole", "events": events, "segments": 1});
-        log.append(&notes::erasure(ERASURE_DONE, ACTOR, details))?;
+        log.append(&notes::erasure(ERASURE_DONE, &Actor::named(ACTOR), details))?;
         tracing::info!(events, "audit events past their retention erased");
         if events == 0 {
             // The segment went otherwise meanwhile.
@@ -97,7 +101,11 @@ async fn drop_oldest(
     if let (Some(first), Some(last)) = (gone.first(), gone.last()) {
         let (segments, first, last) = (gone.len(), first.first_sequence, last.last_sequence);
         let details = json!({"segments": segments, "first_sequence": first, "last_sequence": last});
-        let record = log.append(&notes::erasure(RETENTION_DROPPED, ACTOR, details))?;
+        let record = log.append(&notes::erasure(
+            RETENTION_DROPPED,
+            &Actor::named(ACTOR),
+            details,
+        ))?;
         log.dropped_recorded(last, record);
         log.synced(record).await?;
         tracing::info!(

@@ -18,6 +18,7 @@ use crate::delivery::Sinks;
 use crate::diagnostic::Diagnostic;
 use crate::keys::{KeyStore, KeyView};
 use crate::listen::{self, Bound};
+use crate::notes::Actor;
 use crate::now::Now;
 use crate::proxy::{Gateway, HttpGateway};
 use crate::random::time_ordered_id;
@@ -445,7 +446,7 @@ async fn wait_for_signals(app: &Arc<App>) -> Option<(Signal, Signal)> {
                 let app = app.clone();
                 // Compiling rules takes a while; signals are not kept waiting.
                 // The outcome is logged and audited where it is known.
-                tokio::task::spawn_blocking(move || drop(app.reload("SIGHUP")));
+                tokio::task::spawn_blocking(move || drop(app.reload(&Actor::named("SIGHUP"))));
             }
         }
     }

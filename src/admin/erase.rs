@@ -1,15 +1,16 @@
 //! `POST /audit/erase`: takes events out of the log for good, and keeps the proof of all others.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::{SearchParameters, json, problem, search_of};
+use super::{SearchParameters, erasure_of, json, problem, reader};
 use crate::app::App;
 use crate::audit::{EraseError, Extent};
 use crate::erasure::{self, Request};
@@ -35,6 +36,7 @@ pub(super) struct ErasureParameters {
 
 pub(super) async fn erase(
     State(app): State<Arc<App>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
     parameters: Result<Json<ErasureParameters>, JsonRejection>,
 ) -> Response {
     let invalid = |reason: &str| problem(StatusCode::BAD_REQUEST, "erasure-invalid", reason);
@@ -42,7 +44,7 @@ pub(super) async fn erase(
         Ok(Json(parameters)) => parameters,
         Err(rejection) => return invalid(&rejection.body_text()),
     };
-    let search = match search_of(&parameters.events) {
+    let search = match erasure_of(&parameters.events) {
         Ok(search) => search,
         Err(reason) => return invalid(&reason),
     };
@@ -53,11 +55,12 @@ pub(super) async fn erase(
     let request = Request {
         search,
         extent: parameters.extent,
-        actor: "admin API",
+        actor: reader(client),
         reason,
         dry_run: parameters.dry_run,
     };
-    match erasure::erase(&app.audit, request).await {
+    let data_dir = app.snapshot().config.data_dir.clone();
+    match erasure::erase(&app.audit, &data_dir, request).await {
         Ok(summary) => json(&summary),
         Err(error @ EraseError::TooBroad) => invalid(&error.to_string()),
         Err(error) => problem(

@@ -11,10 +11,10 @@ use super::{SearchParameters, json, problem, reader, search_of};
 use crate::app::App;
 use crate::audit::Search;
 use crate::delivery::{StoreError, search_store, searchable};
-use crate::notes::{self, Read, Reader};
+use crate::notes::{self, Actor, Read};
 
 /// Who asked, and for what.
-type Asked = (Reader, serde_json::Value);
+type Asked = (Actor, serde_json::Value);
 
 pub(super) async fn events(
     State(app): State<Arc<App>>,

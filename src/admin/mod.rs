@@ -22,9 +22,9 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::config;
-use crate::notes::{self, Read, Reader};
+use crate::notes::{self, Actor, Read};
 pub use explain::{Explanation, explain, tell};
-pub use search::{SearchParameters, search_of};
+pub use search::{SearchParameters, erasure_of, search_of};
 pub(crate) use status::audit_figures;
 
 /// Serves the admin API until the shutdown.
@@ -73,7 +73,12 @@ fn router(app: Arc<App>) -> Router {
 }
 
 /// Lets a request pass that knows the admin token, where one is configured.
-async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn require_token(
+    State(app): State<Arc<App>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
     let snapshot = app.snapshot();
     let Some(token) = &snapshot.config.admin.token else {
         return next.run(request).await;
@@ -86,6 +91,8 @@ async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next
     if bool::from(given.ct_eq(token.expose().as_bytes())) {
         next.run(request).await
     } else {
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        notes::admin_refused(&app.audit, &reader(client), method, path);
         problem(
             StatusCode::UNAUTHORIZED,
             "admin-token-required",
@@ -128,8 +135,8 @@ async fn explain_decision(
 }
 
 /// Who asks.
-fn reader(client: SocketAddr) -> Reader {
-    Reader::of_api(client.ip().to_canonical())
+fn reader(client: SocketAddr) -> Actor {
+    Actor::of_api(client.ip().to_canonical())
 }
 
 async fn effective_config(State(app): State<Arc<App>>) -> Response {
@@ -147,8 +154,11 @@ async fn effective_config(State(app): State<Arc<App>>) -> Response {
     ([(header::CONTENT_TYPE, "application/yaml")], text).into_response()
 }
 
-async fn reload(State(app): State<Arc<App>>) -> Response {
-    match tokio::task::spawn_blocking(move || app.reload("admin API")).await {
+async fn reload(
+    State(app): State<Arc<App>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+) -> Response {
+    match tokio::task::spawn_blocking(move || app.reload(&reader(client))).await {
         Ok(Ok(snapshot)) => {
             let mut body = serde_json::json!({"result": "reloaded", "config_hash": snapshot.hash});
             if let (Some(body), false) = (body.as_object_mut(), snapshot.needs_restart.is_empty()) {

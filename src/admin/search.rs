@@ -87,6 +87,22 @@ pub fn search_of(parameters: &SearchParameters) -> Result<Search, String> {
     if let Some(store) = &p.store {
         return Err(format!("store: only a search may name one: {store}"));
     }
+    let named = [
+        ("organization_id", &p.organization_id),
+        ("api_key_id", &p.api_key_id),
+        ("request_id", &p.request_id),
+        ("decision_id", &p.decision_id),
+        ("text", &p.text),
+    ];
+    for (name, value) in named {
+        // A variable that is not set must not mean all events.
+        if value
+            .as_deref()
+            .is_some_and(|value| value.trim().is_empty())
+        {
+            return Err(format!("{name}: must not be empty"));
+        }
+    }
     let limit = p.limit.unwrap_or(100);
     if !(1..=1_000).contains(&limit) {
         return Err(format!("limit: must be 1 to 1000: {limit}"));
@@ -116,6 +132,18 @@ pub fn search_of(parameters: &SearchParameters) -> Result<Search, String> {
         limit,
         cursor: p.cursor.clone(),
     })
+}
+
+/// Parses the parameters of an erasure, which has no pages.
+///
+/// # Errors
+///
+/// One sentence that names the parameter and its value.
+pub fn erasure_of(parameters: &SearchParameters) -> Result<Search, String> {
+    if parameters.cursor.is_some() || parameters.limit.is_some() {
+        return Err("limit and cursor: an erasure has no pages, it takes all events".to_owned());
+    }
+    search_of(parameters)
 }
 
 /// An instant; of a day its first one, or as many days later the last one before.
@@ -275,6 +303,8 @@ mod tests {
                 "severity: must be info, warning, error or critical: loud",
             ),
             ("text=a&text=b", "text: must be given once"),
+            ("text=", "text: must not be empty"),
+            ("organization_id=%20", "organization_id: must not be empty"),
         ] {
             assert_eq!(wrong(query), expected);
         }

@@ -357,6 +357,17 @@ impl<'s> Matcher<'s> {
     pub fn matches(&self, json: &str) -> bool {
         self.0.wants(json.as_bytes())
     }
+
+    /// Whether the stored event tells that somebody read what is there of the address that is searched for.
+    pub fn was_asked_for(&self, json: &str) -> bool {
+        let source = self.0.search.source_ip.map(|source| source.to_string());
+        source.is_some_and(|source| {
+            // An address is a network of one, and is asked for without its length.
+            let address = source.split('/').next().unwrap_or_default();
+            let of = |text: &str| json.contains(&format!("\"source_ip\":\"{text}\""));
+            json.contains("\"endpoint\":\"audit.") && (of(&source) || of(address))
+        })
+    }
 }
 
 /// Id and instant of a stored event; `None` when it is none this version knows.

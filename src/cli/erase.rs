@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{CliError, Outcome};
-use crate::admin::{SearchParameters, search_of};
+use crate::admin::{SearchParameters, erasure_of};
 use crate::audit::{EraseError, Extent, KeyRing, Log, LogOptions, OpenError, SIGNING_KEY_FILE};
 use crate::erasure::{self, Request};
+use crate::notes::Actor;
 
 /// What `audit erase` is told.
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub(super) struct EraseArguments {
 
 impl EraseArguments {
     pub(super) fn run(&self, data_dir: &Path, out: &mut dyn Write) -> Result<Outcome, CliError> {
-        let search = search_of(&self.filters).map_err(CliError::Usage)?;
+        let search = erasure_of(&self.filters).map_err(CliError::Usage)?;
         let signing_key_file = match &self.signing_key_file {
             Some(file) => file.clone(),
             None => data_dir.join(SIGNING_KEY_FILE),
@@ -55,12 +56,12 @@ impl EraseArguments {
         let request = Request {
             search,
             extent: self.extent,
-            actor: "command line",
+            actor: Actor::of_command(),
             reason: self.reason.clone(),
             dry_run: self.dry_run,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let summary = runtime.block_on(erasure::erase(&log, request));
+        let summary = runtime.block_on(erasure::erase(&log, data_dir, request));
         log.close();
         let summary = summary.map_err(|error| match error {
             EraseError::TooBroad => CliError::Usage(error.to_string()),
@@ -77,6 +78,13 @@ impl EraseArguments {
             writeln!(
                 out,
                 "{torn} *.torn files were not looked into; remove them by hand"
+            )?;
+        }
+        if summary.dead_letter_files > 0 {
+            let files = summary.dead_letter_files;
+            writeln!(
+                out,
+                "{files} files of dead letters (sinks/*.dead.jsonl*) were not looked into; offer the events again or remove them"
             )?;
         }
         Ok(Outcome::Done)

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Record;
+use super::workers::FOLDER;
 use crate::now::Now;
 
 /// Size at which a file is put aside, in bytes; two are kept.
@@ -87,6 +88,19 @@ impl DeadLetters {
             .mode(MODE)
             .open(&self.path)
     }
+}
+
+/// How many files of dead letters in a data folder hold any.
+pub(crate) fn dead_letter_files(data_dir: &Path) -> u64 {
+    let entries = fs::read_dir(data_dir.join(FOLDER)).into_iter().flatten();
+    let holds_any = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            let name = entry.file_name();
+            let is_one = name.to_string_lossy().contains(".dead.jsonl");
+            is_one && entry.metadata().is_ok_and(|file| file.len() > 0)
+        })
+    };
+    entries.map(holds_any).filter(|holds| *holds).count() as u64
 }
 
 #[cfg(test)]

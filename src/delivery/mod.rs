@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub(crate) use self::dead_letters::dead_letter_files;
 pub use self::search::{StoreError, search_store, searchable};
 pub use self::workers::Sinks;
 use crate::config::SinkSettings;

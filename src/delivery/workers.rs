@@ -22,7 +22,7 @@ use crate::now::Now;
 use crate::telemetry::metrics::{Metrics, SinkMetrics};
 
 /// The folder of cursors and dead letters, below the data folder.
-const FOLDER: &str = "sinks";
+pub(super) const FOLDER: &str = "sinks";
 /// How long a sink that a reload changed may finish what it is doing.
 const HANDOVER_MAX: Duration = Duration::from_secs(2);
 

@@ -40,7 +40,12 @@ pub(super) async fn decide(
 ) -> Result<Permit, Refusal> {
     identify_client(session, ctx);
     ctx.code = mitigate::take_code(session);
-    let fields_max = ctx.snapshot.config.protocol.header_count_max;
+    let limits = app.wire_limits().head;
+    if session.is_http2() {
+        let request = session.req_header();
+        hygiene::check_sizes(&request.uri, &request.headers, &limits).map_err(Refusal::Protocol)?;
+    }
+    let fields_max = limits.fields_max;
     hygiene::check_fields(&session.req_header().headers, fields_max, &KEY_FIELDS)
         .map_err(Refusal::Protocol)?;
     find_route(session, ctx)?;

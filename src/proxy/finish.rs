@@ -47,19 +47,25 @@ pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
         .map(|value| String::from_utf8_lossy(value.as_bytes()))
         .unwrap_or_default();
     let path = ctx.path.clone();
-    let path = ctx.kept_path(
-        path.as_deref()
-            .unwrap_or_else(|| clipped(request.uri.path())),
-    );
-    let user_agent = mask::text(clipped(&user_agent));
+    // Masked whole, then cut: what is cut in two is not told any more.
+    let path = match &path {
+        Some(path) => ctx.kept_path(path),
+        None => ctx.kept_path(request.uri.path()),
+    };
+    let user_agent = mask::text(&user_agent);
+    let method = mask::text(request.method.as_str());
     let monitored = mitigate::details(session, ctx);
     let details = joined(monitored, ctx.rewritten_values());
     let details = joined(details, mitigate::penalty(app, ctx));
     let seen = Seen {
         details,
-        method: request.method.as_str(),
-        path: &path,
-        user_agent: &user_agent,
+        method: clipped(&method),
+        path: if ctx.path.is_some() {
+            &path
+        } else {
+            clipped(&path)
+        },
+        user_agent: clipped(&user_agent),
         request_bytes: session.body_bytes_read() as u64,
         protocol_version: if session.is_http2() { "2" } else { "1.1" },
     };
@@ -70,7 +76,7 @@ pub(super) fn close(app: &App, session: &Session, ctx: &mut RequestContext) {
 pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8]) {
     ctx.closed = true;
     let line = received.split(|b| *b == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line.get(..line.len().min(TEXT_BYTES_MAX)).unwrap_or(line));
+    let line = String::from_utf8_lossy(line);
     let mut words = line.split_whitespace();
     let method = words
         .next()
@@ -82,7 +88,7 @@ pub(super) fn close_unparsed(app: &App, ctx: &mut RequestContext, received: &[u8
     let seen = Seen {
         details: None,
         method,
-        path: &path,
+        path: clipped(&path),
         user_agent: "",
         request_bytes: received.len() as u64,
         protocol_version: "1.1",
@@ -322,6 +328,8 @@ fn severity(ctx: &RequestContext, event_type: EventType, pii: bool) -> Severity 
         EventType::SecurityEvent | EventType::Authentication | EventType::Authorization => {
             Severity::Warning
         }
+        // However well it began.
+        _ if outcome(ctx) == Outcome::Failed => Severity::Error,
         _ if pii => severity_for_status(ctx.status).max(Severity::Warning),
         _ => severity_for_status(ctx.status),
     }

@@ -118,6 +118,19 @@ async fn no_secret_and_nothing_personal_is_in_the_event_of_an_attack() {
             );
         gateway.send(request.body(body.clone())).await;
     }
+    // What is kept is cut after it is masked, so that no half of a number is.
+    for (pad, number) in [(497, " 4111111111111111"), (493, " ann.smith@example.com")] {
+        let agent = "y".repeat(pad) + number;
+        let request = gateway
+            .request(Method::GET, "/v1/graphs")
+            .header("user-agent", agent);
+        gateway.send(request).await;
+    }
+    // Whoever looks for a leaked key does not publish it.
+    let looks = format!("text={key}&organization_id=password%3Dhunter2");
+    gateway
+        .admin(Method::GET, &format!("/audit/events?{looks}"))
+        .await;
     let events = json!(gateway.exported()).to_string();
     for secret in [&key[17..], "hunter2", "1111", "smith"] {
         assert!(!events.contains(secret), "{secret}: {events}");
@@ -441,5 +454,23 @@ async fn whoever_reads_the_trail_is_in_it_with_where_from() {
             .text()
             .contains("status: must be an HTTP status: abc")
     );
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn no_reader_makes_the_record_of_it_too_large_to_keep() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::from(&upstream).start().await;
+    let tag = "q".repeat(900);
+    let tags: String = (0..40)
+        .map(|n| format!("&compliance_tag=t{n}{tag}"))
+        .collect();
+    let path = format!("/audit/events?limit=1{tags}");
+    gateway.admin(Method::GET, &path).await;
+    let events = gateway.exported();
+    let mut newest = events.iter().rev();
+    let newest = newest.find(|event| event["endpoint"] == "audit.searched");
+    let tags = &newest.expect("the search")["details"]["parameters"]["compliance_tag"];
+    assert_eq!(tags[16], "and 24 more", "{tags}");
     gateway.finish().await;
 }

@@ -182,6 +182,27 @@ async fn the_admin_token_guards_penalties() {
     ] {
         assert_eq!(gateway.admin(method, path).await.status, 401, "{path}");
     }
+    let asked = gateway.exported().into_iter();
+    let asked: Vec<_> = asked
+        .filter(|event| event["endpoint"] == "admin.unauthorized")
+        .map(|event| {
+            (
+                event["event_type"].clone(),
+                event["severity"].clone(),
+                event["source_ip"].clone(),
+                event["details"]["path"].clone(),
+            )
+        })
+        .collect();
+    let told = |path: &str| {
+        (
+            json!("authentication"),
+            json!("warning"),
+            json!("127.0.0.1"),
+            json!(path),
+        )
+    };
+    assert_eq!(asked, [told("/penalties"), told("/penalties/x")]);
     gateway.finish().await;
 }
 

@@ -155,6 +155,7 @@ async fn an_export_is_checked_by_somebody_who_has_only_python_and_the_key() {
         );
         let said = gateway.python(VERIFIER, &["export.jsonl", "other.pub"]);
         assert_eq!(said.expect("it was there just now").code, Some(1));
+        refuses_what_is_no_export(&gateway, &proved.stdout);
     } else {
         eprintln!("not checked: there is no python3 here");
     }
@@ -201,6 +202,15 @@ async fn a_persons_events_are_erased_on_request_and_the_log_still_verifies() {
     let broad = json!({"events": {}, "reason": "everything"});
     let refused = gateway.admin_post("/audit/erase", &broad).await;
     assert_eq!(refused.status, 400, "{refused:?}");
+    for wrong in [
+        json!({"text": ""}),
+        json!({"organization_id": "acme", "limit": 1}),
+        json!({"organization_id": "acme", "cursor": "1"}),
+    ] {
+        let erasure = json!({"events": wrong, "reason": "x"});
+        let refused = gateway.admin_post("/audit/erase", &erasure).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+    }
     let unnamed = json!({"events": {"organization_id": "acme"}, "reason": ""});
     assert_eq!(
         gateway.admin_post("/audit/erase", &unnamed).await.status,
@@ -224,10 +234,34 @@ async fn a_persons_events_are_erased_on_request_and_the_log_still_verifies() {
         .filter(|endpoint| endpoint.starts_with("audit.erasure"))
         .collect();
     assert_eq!(endpoints, ["audit.erasure.done", "audit.erasure.begun"]);
+    let asked_by = (
+        &records["events"][0]["actor"],
+        &records["events"][0]["source_ip"],
+    );
+    assert_eq!(asked_by, (&json!("admin API"), &json!("127.0.0.1")));
     // The command line leaves a log alone that a gateway writes.
     let command = ["audit", "erase", "--data-dir", "data", "--reason", "x"];
     let outcome = gateway.command(&[&command[..], &["--organization-id", "acme"]].concat());
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.stderr.contains("POST /audit/erase"), "{outcome:?}");
     gateway.finish().await;
+}
+
+/// Lines that are there twice, in another order or not at all.
+fn refuses_what_is_no_export(gateway: &Gateway, export: &str) {
+    let lines: Vec<&str> = export.lines().collect();
+    let repeated = format!("{export}{}\n", lines[lines.len() - 1]);
+    let mut swapped = lines.clone();
+    swapped.swap(3, 4);
+    for (name, text, place) in [
+        ("repeated.jsonl", repeated, "line 24: "),
+        ("swapped.jsonl", swapped.join("\n") + "\n", "line 5: "),
+        ("empty.jsonl", String::new(), "the export is empty"),
+    ] {
+        gateway.write(name, &text);
+        let said = gateway.python(VERIFIER, &[name, "log.pub"]);
+        let said = said.expect("it was there just now");
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stderr.contains(place), "{said:?}");
+    }
 }

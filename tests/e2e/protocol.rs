@@ -171,6 +171,15 @@ async fn http2_requests_are_served_and_refused_alike() {
         .await
         .expect("an answer");
     assert_eq!(answer.refused(401), "key-missing");
+    let long = "a".repeat(40_000);
+    for (wide, status) in [
+        (request("/v1/graphs").header("x-wide", &long), 431),
+        (request(&format!("/v1/{}", &long[..9_000])), 414),
+    ] {
+        let wide = wide.header("x-api-key", &gateway.key().secret);
+        let answer = gateway.http2(wide, vec![]).await.expect("an answer");
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
     gateway.finish().await;
 }
 

@@ -122,7 +122,8 @@ fn is_wanted(matcher: &Matcher<'_>, extent: Extent, frame: &Frame<'_>) -> bool {
         Extent::Whole => frame.kind.is_event(),
         Extent::Personal => frame.kind == Kind::Event && frame.parts().has_personal(frame.payload),
     };
-    holds_it && text.is_ok_and(|json| matcher.matches(json)) && !is_record(frame.payload)
+    let is_named = |json: &str| matcher.matches(json) || matcher.was_asked_for(json);
+    holds_it && text.is_ok_and(is_named) && !is_record(frame.payload)
 }
 
 /// Whether an event tells what was erased or dropped; without it `verify` could not tell it from tampering.

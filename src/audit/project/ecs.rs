@@ -1,9 +1,11 @@
 //! Elastic Common Schema.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::{ours, succeeded, without_nothing};
-use crate::audit::event::{AuditEvent, EventType, Source};
+use crate::audit::event::{AuditEvent, EventType, Outcome, Source};
 use crate::audit::timestamp;
 
 const VERSION: &str = "8.17.0";
@@ -54,7 +56,7 @@ pub(super) fn ecs(event: &AuditEvent<'_>) -> Value {
             }),
             Source::System | Source::Erased => Value::Null,
         },
-        "destination": {"address": event.upstream},
+        "destination": destination(event),
         "user_agent": {"original": request.then_some(&event.user_agent)},
         "organization": {"id": event.organization_id},
         "user": {"id": event.api_key_id},
@@ -80,12 +82,20 @@ pub(super) fn ecs(event: &AuditEvent<'_>) -> Value {
     }))
 }
 
-/// Kind, categories and types: words of closed lists.
+/// The upstream, its address and its port apart; what is no such pair stands as it is.
+fn destination(event: &AuditEvent<'_>) -> Value {
+    let upstream = event.upstream.as_deref();
+    match upstream.and_then(|text| text.parse::<SocketAddr>().ok()) {
+        Some(to) => json!({"address": to.ip().to_string(), "ip": to.ip(), "port": to.port()}),
+        None => json!({"address": upstream}),
+    }
+}
+
+/// Kind, categories and types: words of closed lists, each type one that a category of the event expects.
 fn class(
     event: &AuditEvent<'_>,
     outcome: &str,
 ) -> (&'static str, &'static [&'static str], Vec<&'static str>) {
-    let refused = outcome == "failure";
     let modifies = event
         .compliance_tags
         .iter()
@@ -94,7 +104,7 @@ fn class(
     let (kind, categories): (_, &[&str]) = match event.event_type {
         EventType::ApiRequest | EventType::Authorization => {
             types.push("access");
-            ("event", &["web"])
+            ("event", &["api", "web"])
         }
         EventType::Authentication => {
             types.push("start");
@@ -102,7 +112,7 @@ fn class(
         }
         EventType::DataAccess => {
             types.push(if modifies { "change" } else { "access" });
-            ("event", &["database", "web"])
+            ("event", &["api", "database", "web"])
         }
         EventType::ConfigurationChange => {
             types.push("change");
@@ -121,8 +131,10 @@ fn class(
             return ("event", &["process"], types);
         }
     };
-    if refused {
-        types.push("denied");
+    match (outcome, event.outcome) {
+        ("failure", Some(Outcome::Refused)) => types.push("denied"),
+        ("failure", _) => types.push("error"),
+        _ => {}
     }
     (kind, categories, types)
 }

@@ -8,6 +8,7 @@ use super::{ours, succeeded, without_nothing};
 use crate::audit::event::{AuditEvent, EventType, Severity, Source};
 
 const VERSION: &str = "1.8.0";
+const PRODUCT: &str = "RocketGraph Gateway";
 
 /// A class of the framework, with what was done in its words.
 struct Class {
@@ -29,7 +30,7 @@ pub(super) fn ocsf(event: &AuditEvent<'_>) -> Value {
         Some(false) => (2, "Failure"),
         None => (0, "Unknown"),
     };
-    let user = json!({"uid": event.api_key_id, "org": {"uid": event.organization_id}});
+    let user = user(event, class.class);
     let mut told = json!({
         "activity_id": class.activity,
         "category_uid": class.category,
@@ -48,7 +49,7 @@ pub(super) fn ocsf(event: &AuditEvent<'_>) -> Value {
             "correlation_uid": event.request_id,
             "event_code": event.event_type.as_str(),
             "labels": event.compliance_tags,
-            "product": {"name": "RocketGraph Gateway", "vendor_name": "RocketGraph"},
+            "product": {"name": PRODUCT, "vendor_name": "RocketGraph"},
         },
         "actor": {"user": user.clone(), "app_name": event.actor},
         "src_endpoint": source(event),
@@ -57,12 +58,15 @@ pub(super) fn ocsf(event: &AuditEvent<'_>) -> Value {
     });
     if let Some(told) = told.as_object_mut() {
         let own = match class.class {
-            3002 => {
-                json!({"user": user, "auth_protocol": "API key", "http_request": request(event)})
-            }
+            3002 => json!({
+                "user": user,
+                "service": {"name": PRODUCT},
+                "auth_protocol": "API key",
+                "http_request": request(event),
+            }),
             2004 => detection(event),
             3004 => json!({"entity": {"name": event.endpoint, "uid": event.api_key_id}}),
-            6002 => json!({"app": {"name": "RocketGraph Gateway"}}),
+            6002 => json!({"app": {"name": PRODUCT}}),
             6003 => api(event),
             _ => json!({"message": event.endpoint}),
         };
@@ -112,9 +116,23 @@ fn activity(event: &AuditEvent<'_>) -> u32 {
     }
 }
 
+/// Who asked. Two classes want a user, and every user a name or an id: nobody known is a user of unknown type.
+fn user(event: &AuditEvent<'_>, class: u32) -> Value {
+    let org = json!({"uid": event.organization_id});
+    match &event.api_key_id {
+        Some(key) => json!({"uid": key, "org": org}),
+        None if event.organization_id.is_none() && !matches!(class, 3002 | 6003) => Value::Null,
+        None => json!({"name": "unknown", "type": "Unknown", "type_id": 0, "org": org}),
+    }
+}
+
+/// Where it came from. A request has an endpoint even where its address is not known, for its class wants one.
 fn source(event: &AuditEvent<'_>) -> Value {
-    let Source::Address(ip) = event.source_ip else {
-        return Value::Null;
+    let ip = match event.source_ip {
+        Source::Address(ip) => ip,
+        Source::Erased => return json!({"name": "erased"}),
+        Source::System if event.request_id.is_empty() => return Value::Null,
+        Source::System => return json!({"name": "unknown"}),
     };
     let place = event.geographic_location.as_ref();
     json!({

@@ -146,6 +146,124 @@ fn each_type_of_event_is_told_as_its_golden_files_say() {
     }
 }
 
+/// Types the Elastic Common Schema 8.17 expects in each category used here.
+fn expected_types(category: &str) -> &'static [&'static str] {
+    match category {
+        "api" => &[
+            "access", "admin", "allowed", "change", "creation", "deletion", "denied", "end",
+            "info", "start", "user",
+        ],
+        "authentication" => &["start", "end", "info"],
+        "configuration" => &["access", "change", "creation", "deletion", "info"],
+        "database" => &["access", "change", "info", "error"],
+        "intrusion_detection" => &["allowed", "denied", "info"],
+        "process" => &["access", "change", "end", "info", "start"],
+        "web" => &["access", "error", "info"],
+        other => panic!("no category of ours: {other}"),
+    }
+}
+
+#[test]
+fn every_type_is_one_that_a_category_of_the_event_expects() {
+    let outcomes = [
+        (Outcome::Forwarded, 200),
+        (Outcome::Forwarded, 404),
+        (Outcome::Refused, 403),
+        (Outcome::Aborted, 499),
+        (Outcome::Failed, 502),
+    ];
+    for event_type in EventType::ALL {
+        for (outcome, status) in outcomes {
+            let event = AuditEvent {
+                outcome: Some(outcome),
+                ..request(event_type, Severity::Warning, status)
+            };
+            let ecs = project(&serde_json::to_string(&event).unwrap(), Format::Ecs).unwrap();
+            let words = |key: &str| -> Vec<String> {
+                serde_json::from_value(ecs["event"][key].clone()).unwrap()
+            };
+            let (categories, types) = (words("category"), words("type"));
+            for word in &types {
+                let expects = |of: &String| expected_types(of).contains(&word.as_str());
+                assert!(categories.iter().any(expects), "{word} in {categories:?}");
+            }
+            if categories.contains(&"web".to_owned()) {
+                let told = |word: &str| types.contains(&word.to_owned());
+                assert_eq!(told("denied"), outcome == Outcome::Refused, "{ecs}");
+                let went_wrong = status >= 400 && outcome != Outcome::Refused;
+                assert_eq!(told("error"), went_wrong, "{ecs}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_upstreams_address_and_port_stand_apart() {
+    for (upstream, told) in [
+        (
+            "127.0.0.1:7474",
+            json!({"address": "127.0.0.1", "ip": "127.0.0.1", "port": 7474}),
+        ),
+        (
+            "[2001:db8::1]:443",
+            json!({"address": "2001:db8::1", "ip": "2001:db8::1", "port": 443}),
+        ),
+        ("elsewhere", json!({"address": "elsewhere"})),
+    ] {
+        let event = AuditEvent {
+            upstream: Some(upstream.into()),
+            ..request(EventType::ApiRequest, Severity::Info, 200)
+        };
+        let ecs = project(&serde_json::to_string(&event).unwrap(), Format::Ecs).unwrap();
+        assert_eq!(ecs["destination"], told);
+    }
+}
+
+/// What Open Cybersecurity Schema Framework 1.8 requires of each class used here; of alternatives, one is enough.
+fn required(class: u64) -> &'static [&'static [&'static str]] {
+    match class {
+        0 => &[],
+        2004 => &[&["finding_info"]],
+        3002 => &[&["user"], &["service", "dst_endpoint"]],
+        3004 => &[&["entity"]],
+        6002 => &[&["app"]],
+        6003 => &[&["actor"], &["api"], &["src_endpoint"]],
+        other => panic!("no class of ours: {other}"),
+    }
+}
+
+#[test]
+fn every_class_has_what_it_requires_whoever_asked() {
+    let known = |event_type| request(event_type, Severity::Warning, 401);
+    let unknown = |event_type| AuditEvent {
+        organization_id: None,
+        api_key_id: None,
+        ..known(event_type)
+    };
+    let erased = |event_type| AuditEvent {
+        source_ip: Source::Erased,
+        api_key_id: None,
+        geographic_location: None,
+        ..known(event_type)
+    };
+    let requests = EventType::ALL
+        .into_iter()
+        .flat_map(|of| [known(of), unknown(of), erased(of)]);
+    for event in requests.chain(events().into_iter().map(|(_, event)| event)) {
+        let ocsf = project(&serde_json::to_string(&event).unwrap(), Format::Ocsf).unwrap();
+        for alternatives in required(ocsf["class_uid"].as_u64().unwrap()) {
+            let has = |key: &&str| ocsf.get(*key).is_some();
+            assert!(alternatives.iter().any(has), "{alternatives:?} of {ocsf}");
+        }
+        for user in [&ocsf["user"], &ocsf["actor"]["user"]] {
+            let named = user.get("uid").or_else(|| user.get("name"));
+            assert!(user.is_null() || named.is_some(), "{ocsf}");
+            let unknown = event.api_key_id.is_none() && !user.is_null();
+            assert_eq!(user["type_id"] == 0, unknown, "{ocsf}");
+        }
+    }
+}
+
 #[test]
 fn identity_time_and_class_are_kept() {
     for (name, event) in events() {

@@ -41,6 +41,12 @@ struct Seen<'a> {
     details: Option<&'a serde_json::value::RawValue>,
 }
 
+impl Seen<'_> {
+    fn is_tagged(&self, tag: &str) -> bool {
+        self.compliance_tags.iter().any(|own| **own == *tag)
+    }
+}
+
 #[derive(Deserialize)]
 struct Data<'a> {
     #[serde(borrow, default)]
@@ -133,10 +139,13 @@ impl<'s> Gathered<'s> {
             EventType::SystemEvent => self.take_life(&seen),
             EventType::ApiRequest | EventType::DataAccess => {}
         }
-        let pii = seen.compliance_tags.iter().any(|tag| **tag == *"pii");
-        self.accesses.with_personal_data += u64::from(pii);
         self.take_subject(&seen);
-        self.take_access(&seen);
+        if scope.standard.tag().is_none_or(|tag| seen.is_tagged(tag)) {
+            self.take_personal_data(&seen);
+            if seen.event_type == EventType::DataAccess {
+                self.take_access(&seen);
+            }
+        }
     }
 
     /// Whoever asked: what came of a key, or of an organization without one.
@@ -153,15 +162,23 @@ impl<'s> Gathered<'s> {
         }
     }
 
-    fn take_access(&mut self, seen: &Seen<'_>) {
-        let tagged = |tag: &str| seen.compliance_tags.iter().any(|own| **own == *tag);
-        let in_scope = self.scope.standard.tag().is_none_or(tagged);
-        if seen.event_type != EventType::DataAccess || !in_scope {
+    /// Personal data in an event of any type the standard is about.
+    fn take_personal_data(&mut self, seen: &Seen<'_>) {
+        let accesses = &mut self.accesses;
+        accesses.with_personal_data += u64::from(seen.is_tagged("pii"));
+        let Some(data) = &seen.data_accessed else {
             return;
+        };
+        for (kind, times) in data.pii_kinds.iter().chain(&data.pii_response_kinds) {
+            accesses.personal_data.add(kind, *times);
         }
+    }
+
+    /// An access to data the standard is about.
+    fn take_access(&mut self, seen: &Seen<'_>) {
         let accesses = &mut self.accesses;
         accesses.total += 1;
-        accesses.modifications += u64::from(tagged("data_modification"));
+        accesses.modifications += u64::from(seen.is_tagged("data_modification"));
         let nobody = "unknown";
         let named = |text: &Option<Text<'_>>| text.as_deref().unwrap_or(nobody).to_owned();
         accesses.organizations.add(&named(&seen.organization_id), 1);
@@ -178,9 +195,6 @@ impl<'s> Gathered<'s> {
         if let Some(classification) = &data.data_classification {
             accesses.classifications.add(classification, 1);
             self.measures.restricted += u64::from(&**classification == "restricted");
-        }
-        for (kind, times) in data.pii_kinds.iter().chain(&data.pii_response_kinds) {
-            accesses.personal_data.add(kind, *times);
         }
     }
 

@@ -54,7 +54,7 @@ fn write(report: &Report, page: &mut String) -> std::fmt::Result {
     let accesses = &report.accesses;
     writeln!(
         page,
-        "<h2>Accesses</h2>\n<p>{} accesses to data this report is about; {} changed data. Personal data was seen in {} events of any type.</p>",
+        "<h2>Accesses</h2>\n<p>{} accesses to data this report is about; {} changed data. Personal data was seen in {} events of any type this report is about.</p>",
         accesses.total, accesses.modifications, accesses.with_personal_data
     )?;
     for (heading, counts) in [

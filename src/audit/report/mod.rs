@@ -96,9 +96,9 @@ pub struct Accesses {
     pub total: u64,
     /// Those that changed data.
     pub modifications: u64,
-    /// Events of any type in which personal data was seen: those tagged `pii`.
+    /// Events of any type the standard is about in which personal data was seen: those tagged `pii` too.
     pub with_personal_data: u64,
-    /// How often each kind of personal data was seen.
+    /// How often each kind of personal data was seen in events of any type the standard is about.
     pub personal_data: Counted,
     /// By organization.
     pub organizations: Counted,

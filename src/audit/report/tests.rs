@@ -215,6 +215,44 @@ fn personal_data_counts_in_events_of_any_type_and_subjects_are_told_with_their_t
 }
 
 #[test]
+fn personal_data_is_that_of_the_standards_own_events_whatever_their_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let event = |n, event_type, kind: &'static str, tags: &[&'static str]| AuditEvent {
+        compliance_tags: tags.iter().map(|tag| (*tag).into()).collect(),
+        data_accessed: Some(DataAccessed {
+            pii_detected: true,
+            pii_kinds: [(kind.into(), 1)].into(),
+            pii_response_kinds: [(kind.into(), 2)].into(),
+            ..DataAccessed::default()
+        }),
+        ..event(n, 1, event_type, Severity::Warning)
+    };
+    let events = [
+        event(1, EventType::DataAccess, "email", &["gdpr", "pii"]),
+        event(2, EventType::Authorization, "phone", &["gdpr", "pii"]),
+        event(3, EventType::SecurityEvent, "ssn", &["hipaa", "pii"]),
+        event(4, EventType::DataAccess, "card", &["pii"]),
+    ];
+    log(folder.path(), &events);
+    let found = |standard| {
+        let made = report(folder.path(), &november(standard, None), BEGIN).unwrap();
+        let of = made.accesses;
+        let kinds: Vec<_> = of.personal_data.by_name.into_iter().collect();
+        (of.total, of.with_personal_data, kinds)
+    };
+    let three = |kinds: &[&str]| -> Vec<(String, u64)> {
+        kinds.iter().map(|kind| ((*kind).to_owned(), 3)).collect()
+    };
+    assert_eq!(found(Standard::Gdpr), (1, 2, three(&["email", "phone"])));
+    assert_eq!(found(Standard::Hipaa), (0, 1, three(&["ssn"])));
+    for other in [Standard::PciDss, Standard::Ccpa] {
+        assert_eq!(found(other), (0, 0, Vec::new()), "{other:?}");
+    }
+    let all = three(&["card", "email", "phone", "ssn"]);
+    assert_eq!(found(Standard::Soc2), (2, 4, all));
+}
+
+#[test]
 fn names_beyond_the_bound_are_counted_together() {
     let mut counted = Counted::default();
     for n in 0..NAMES_MAX + 10 {

@@ -4,7 +4,13 @@ use super::*;
 use crate::audit::log::format::Frame;
 use crate::audit::log::frames::{Frames, Step};
 use crate::audit::verify::BadReason;
-use crate::erasure::{Request, erase};
+use crate::erasure::{Request, Summary};
+use crate::notes::Actor;
+
+async fn erase(log: &Log, request: Request) -> Result<Summary, EraseError> {
+    let elsewhere = Path::new("/nonexistent");
+    crate::erasure::erase(log, elsewhere, request).await
+}
 
 fn of(organization: &str, dry_run: bool) -> Request {
     Request {
@@ -13,7 +19,7 @@ fn of(organization: &str, dry_run: bool) -> Request {
             ..Search::default()
         },
         extent: Extent::Whole,
-        actor: "test",
+        actor: Actor::named("test"),
         reason: "request 17".to_owned(),
         dry_run,
     }
@@ -86,6 +92,24 @@ async fn an_erasure_must_name_what_it_means() {
     };
     let refused = erase(&log, request).await;
     assert!(matches!(refused, Err(EraseError::TooBroad)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn who_asked_for_an_address_is_erased_with_it() {
+    let dir = written(3);
+    let (log, _) = Log::open(&options(dir.path())).unwrap();
+    let parameters = serde_json::json!({"source_ip": "203.0.2.77"});
+    let reader = Actor::named("ann");
+    crate::notes::read(&log, crate::notes::Read::Searched, &reader, &parameters);
+    let request = Request {
+        search: Search {
+            source_ip: Some("203.0.2.77".parse().unwrap()),
+            ..Search::default()
+        },
+        ..of("", false)
+    };
+    assert_eq!(erase(&log, request).await.unwrap().erased, 1);
+    assert!(!hold(dir.path(), "203.0.2.77"), "not in the search either");
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ pub(super) fn compile(file: FileShape, base_dir: &Path, findings: &mut Findings)
     let rules = compiler.rules(&file);
     let penalties = compiler.penalties(&file.penalties.value);
     let audit = compiler.audit_and_notifications(&file);
+    compiler.sinks_leave_the_log_alone(&file);
     let telemetry = compiler.telemetry(&file.telemetry.value);
     let threads = match count(&file.threads) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

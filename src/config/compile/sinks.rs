@@ -7,7 +7,8 @@ use rustls_pki_types::ServerName;
 
 use super::{Compiler, Seen, all, count, millis, text};
 use crate::config::file::{
-    FileSinkShape, FluentdSinkShape, SecretShape, SinkShape, SyslogSinkShape, TlsClientShape,
+    FileShape, FileSinkShape, FluentdSinkShape, SecretShape, SinkShape, SyslogSinkShape,
+    TlsClientShape,
 };
 use crate::config::findings::shown;
 use crate::config::model::Secret;
@@ -126,6 +127,19 @@ impl Compiler<'_> {
             bytes_max: shape.bytes_max.value,
             files_max: count(&shape.files_max),
         })
+    }
+
+    /// The data folder is the gateway's own: a file in it could be one of the log's.
+    pub(super) fn sinks_leave_the_log_alone(&mut self, file: &FileShape) {
+        let log = self.path(&file.data_dir).join("audit");
+        let sinks = file.audit.value.sinks.value.iter();
+        for path in sinks.filter_map(|sink| Some(&sink.value.file.as_ref()?.value.path)) {
+            if self.path(path).starts_with(&log) {
+                let reason = format!("must lie outside of the audit log: {}", shown(&path.value));
+                let hint = format!("the log is all of {}/audit", file.data_dir.value);
+                self.error_with_hint(path, reason, hint);
+            }
+        }
     }
 
     fn syslog_sink(&mut self, shape: &SyslogSinkShape) -> Option<SyslogSink> {

@@ -10,6 +10,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::uri::PathAndQuery;
@@ -24,6 +26,8 @@ use crate::config::{Server, Service};
 
 /// Largest answer that is read: far beyond what a batch of the largest size is answered with.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A shorter secret would be found in any answer.
+const SECRET_BYTES_MIN: usize = 4;
 /// Longest wait a `Retry-After` may ask for; the worker's own bound may be lower.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
@@ -78,6 +82,8 @@ pub(super) struct HttpClient {
     /// What every path begins with.
     path: Arc<str>,
     authorization: Option<HeaderValue>,
+    /// What of it no answer may say again, since what a service answers is told in logs.
+    secrets: Vec<Vec<u8>>,
     idle: Option<Connection>,
 }
 
@@ -99,6 +105,7 @@ impl HttpClient {
             },
             path: Arc::clone(&service.path),
             authorization,
+            secrets: secret.map_or_else(Vec::new, |secret| secrets_of(secret.expose())),
             idle: None,
         }
     }
@@ -181,8 +188,20 @@ impl HttpClient {
         Ok(Sent::Answered(Answer {
             status: head.status,
             retry_after: retry_after(&head.headers),
-            body,
+            body: self.without_secrets(body),
         }))
+    }
+
+    /// An answer that does not repeat what it was asked with.
+    fn without_secrets(&self, mut answer: Bytes) -> Bytes {
+        for secret in &self.secrets {
+            while let Some(at) = memchr::memmem::find(&answer, secret) {
+                let (before, rest) = answer.split_at(at);
+                let after = rest.get(secret.len()..).unwrap_or_default();
+                answer = [before, b"[secret]", after].concat().into();
+            }
+        }
+        answer
     }
 
     async fn connect(&mut self) -> io::Result<Connection> {
@@ -218,6 +237,22 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The credential of an `Authorization` field and, of a user and password, the password.
+fn secrets_of(authorization: &str) -> Vec<Vec<u8>> {
+    let credential = authorization
+        .split_once(' ')
+        .map_or(authorization, |(_, is)| is);
+    let pair = STANDARD.decode(credential).unwrap_or_default();
+    let password = memchr::memchr(b':', &pair).and_then(|at| pair.get(at + 1..));
+    let secrets = [Some(credential.as_bytes()), password]
+        .into_iter()
+        .flatten();
+    secrets
+        .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 /// The seconds a service asks to wait; dates are not understood.

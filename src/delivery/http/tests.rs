@@ -196,3 +196,37 @@ async fn a_service_is_spoken_to_over_tls_only_with_a_certificate_that_is_trusted
     let cause = answer.unwrap_err();
     assert!(cause.contains("certificate") && !answered, "{cause}");
 }
+
+#[tokio::test]
+async fn an_answer_that_repeats_credentials_does_not_show_them() {
+    for (authorization, secrets) in [
+        ("Splunk 0123-secret", &["0123-secret"][..]),
+        ("Basic cmc6aHVudGVyMg==", &["cmc6aHVudGVyMg==", "hunter2"]),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = HttpClient::of(&Service {
+            authorization: Some(crate::config::Secret::new(authorization)),
+            ..service_at(&listener)
+        });
+        let said = format!("bad {authorization}, that is {secrets:?}");
+        let answer = format!(
+            "HTTP/1.1 401 No\r\ncontent-length: {}\r\n\r\n{said}",
+            said.len()
+        );
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let answer = client.send(Ask::get("/")).await.unwrap();
+        serving.await.unwrap();
+        let shown = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(
+            shown.starts_with("bad ") && shown.contains("[secret]"),
+            "{shown}"
+        );
+        for secret in secrets {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}

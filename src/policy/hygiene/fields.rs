@@ -5,12 +5,12 @@
 //! refused, since proxies and browsers add such fields innocently: [`is_client_forbidden`] names it,
 //! and the caller removes it before anything else looks.
 
-use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Uri};
 
-use super::Violation;
 use super::head::is_framing_lookalike;
 use super::octets::{TOKEN, has_control, is};
+use super::{HeadLimits, Violation};
 
 /// Fields that mean nothing twice, or that two readers would choose from differently.
 ///
@@ -140,6 +140,24 @@ pub fn check_fields(
     // More values than names: something came twice. Few requests get past this line.
     if headers.len() > headers.keys_len() {
         refuse_repeated(headers, key_names)?;
+    }
+    Ok(())
+}
+
+/// Checks the sizes of a head that came as fields, in HTTP/2: as it would be written in HTTP/1.
+///
+/// # Errors
+/// [`Violation::UriTooLong`] or [`Violation::HeadTooLarge`].
+pub fn check_sizes(uri: &Uri, headers: &HeaderMap, limits: &HeadLimits) -> Result<(), Violation> {
+    let target = uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes_max {
+        return Err(Violation::UriTooLong);
+    }
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    if target + headers.iter().map(line).sum::<usize>() > limits.head_bytes_max {
+        return Err(Violation::HeadTooLarge);
     }
     Ok(())
 }

@@ -26,7 +26,8 @@ pub use self::chunked::{
     CHUNK_DIGITS_MAX, ChunkProgress, ChunkedScanner, EXTENSION_DEBT_BYTES_MAX, TRAILER_BYTES_MAX,
 };
 pub use self::fields::{
-    SINGLETONS, STRIPPED_FROM_CLIENTS, STRIPPED_PREFIXES, check_fields, is_client_forbidden, values,
+    SINGLETONS, STRIPPED_FROM_CLIENTS, STRIPPED_PREFIXES, check_fields, check_sizes,
+    is_client_forbidden, values,
 };
 pub use self::head::{Framing, Head, HeadScanner, METHOD_BYTES_MAX, check_head};
 pub use self::host::{Authority, HOST_BYTES_MAX, check_authority};

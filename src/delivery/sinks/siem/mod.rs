@@ -2,6 +2,9 @@
 //!
 //! Both are one line. What a client sent can neither end a field nor begin another: the characters that
 //! separate are escaped, control characters become spaces.
+//!
+//! Neither holds a whole event. What stands in the log alone: kinds of personal data, region and city, plan, trace, upstream,
+//! how far the rules looked, and of what they found all but rule and description.
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write};
@@ -12,6 +15,10 @@ use crate::audit::{AuditEvent, EventType, Severity, Source};
 const VENDOR: &str = "RocketGraph";
 const PRODUCT: &str = "RocketGraph Gateway";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What keys of ours begin with, as CEF asks of those that are not in its dictionary.
+const OURS: &str = "RocketGraphGateway";
+/// The longest `details` written, in bytes of its JSON.
+const DETAILS_BYTES_MAX: usize = 1024;
 
 /// One event as ArcSight's Common Event Format.
 pub(super) fn cef(event: &AuditEvent<'_>) -> String {
@@ -57,10 +64,11 @@ pub(super) fn cef(event: &AuditEvent<'_>) -> String {
     extension.put("in", event.request_bytes);
     extension.put("out", event.response_bytes);
     labelled(&mut extension, event);
+    unlabelled(&mut extension, event);
     extension.line
 }
 
-/// What CEF has no key of its own for, each with its label.
+/// What stands under CEF's keys for anything, each with its label.
 fn labelled(extension: &mut Fields, event: &AuditEvent<'_>) {
     if event.status_code != 0 {
         extension.put("cn1", event.status_code);
@@ -69,18 +77,42 @@ fn labelled(extension: &mut Fields, event: &AuditEvent<'_>) {
     extension.put("cfp1", event.processing_time_ms);
     extension.put("cfp1Label", "processingTimeMs");
     let (tags, rules) = (event.compliance_tags.join(","), rules(event));
+    let touched = Touched::by(event);
     let custom = [
+        ("cn2", "resultCount", Some(&*touched.result_count)),
         ("cs1", "organizationId", event.organization_id.as_deref()),
         ("cs2", "requestId", Some(&*event.request_id)),
         ("cs3", "decisionId", event.decision_id.as_deref()),
         ("cs4", "complianceTags", Some(&*tags)),
         ("cs5", "route", event.route.as_deref()),
         ("cs6", "rules", Some(&*rules)),
+        ("flexString1", "graphs", Some(&*touched.graphs)),
+        (
+            "flexString2",
+            "dataClassification",
+            touched.data_classification,
+        ),
     ];
     for (key, label, value) in custom {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             extension.text(key, value);
             extension.put(format_args!("{key}Label"), label);
+        }
+    }
+}
+
+/// What is left once CEF's keys are used up, under keys of ours.
+fn unlabelled(extension: &mut Fields, event: &AuditEvent<'_>) {
+    let (touched, details) = (Touched::by(event), details(event));
+    let ours = [
+        ("QueryHash", touched.query_hash),
+        ("PiiDetected", touched.pii_detected),
+        ("Country", country(event)),
+        ("Details", Some(&*details)),
+    ];
+    for (name, value) in ours {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            extension.put(format_args!("{OURS}{name}"), value);
         }
     }
 }
@@ -124,11 +156,29 @@ pub(super) fn leef(event: &AuditEvent<'_>) -> String {
     for (key, value) in optional {
         attributes.text(key, value.unwrap_or_default());
     }
+    unforeseen(&mut attributes, event);
     attributes.text("reason", reason(event));
     attributes.text("complianceTags", &event.compliance_tags.join(","));
     attributes.text("rules", &rules(event));
     attributes.text("msg", &message(event));
     attributes.line
+}
+
+/// Where a request came from, the data it touched and what its event adds, under names of ours.
+fn unforeseen(attributes: &mut Fields, event: &AuditEvent<'_>) {
+    let (touched, details) = (Touched::by(event), details(event));
+    let ours = [
+        ("country", country(event)),
+        ("graphs", Some(&*touched.graphs)),
+        ("queryHash", touched.query_hash),
+        ("resultCount", Some(&*touched.result_count)),
+        ("piiDetected", touched.pii_detected),
+        ("dataClassification", touched.data_classification),
+        ("details", Some(&*details)),
+    ];
+    for (key, value) in ours {
+        attributes.text(key, value.unwrap_or_default());
+    }
 }
 
 /// Key and value pairs behind a header.
@@ -226,6 +276,52 @@ fn message(event: &AuditEvent<'_>) -> String {
     let found = event.indicators.iter().map(|found| &*found.description);
     let told = event.error_details.as_deref().into_iter().chain(found);
     told.collect::<Vec<_>>().join("; ")
+}
+
+/// The data a request touched, as text; empty or `None` where it touched none or nothing is known.
+#[derive(Default)]
+struct Touched<'a> {
+    graphs: String,
+    query_hash: Option<&'a str>,
+    result_count: String,
+    pii_detected: Option<&'static str>,
+    data_classification: Option<&'a str>,
+}
+
+impl<'a> Touched<'a> {
+    fn by(event: &'a AuditEvent<'_>) -> Self {
+        let Some(data) = &event.data_accessed else {
+            return Self::default();
+        };
+        let pii = if data.pii_detected { "true" } else { "false" };
+        Self {
+            graphs: data.graph_ids.join(","),
+            query_hash: data.query_hash.as_deref(),
+            result_count: data
+                .result_count
+                .map_or_else(String::new, |of| of.to_string()),
+            pii_detected: Some(pii),
+            data_classification: data.data_classification.as_deref(),
+        }
+    }
+}
+
+fn country<'a>(event: &'a AuditEvent<'_>) -> Option<&'a str> {
+    let place = event.geographic_location.as_ref()?;
+    place.country.as_deref()
+}
+
+/// The event's `details` as JSON; what is longer than [`DETAILS_BYTES_MAX`] is cut and ends in `…`, which no JSON does.
+fn details(event: &AuditEvent<'_>) -> String {
+    let Some(details) = &event.details else {
+        return String::new();
+    };
+    let mut json = details.to_string();
+    if json.len() > DETAILS_BYTES_MAX {
+        json.truncate(json.floor_char_boundary(DETAILS_BYTES_MAX));
+        json.push('…');
+    }
+    json
 }
 
 fn rules(event: &AuditEvent<'_>) -> String {

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
 use crate::audit::Outcome;
+use crate::audit::event::{DataAccessed, GeographicLocation};
 
 fn event<'a>(endpoint: &'a str, agent: &'a str, organization: &'a str) -> AuditEvent<'a> {
     AuditEvent {
@@ -123,6 +125,103 @@ proptest! {
         for (key, value) in [("url", &endpoint), ("userAgent", &agent), ("organizationId", &organization)] {
             prop_assert_eq!(fields.get(key).cloned().unwrap_or_default(), tamed(value));
         }
+    }
+}
+
+/// The event of [`event`] with all that is known of the data it touched.
+fn touching<'a>(graph: &'a str, classification: &'a str, details: Value) -> AuditEvent<'a> {
+    AuditEvent {
+        data_accessed: Some(DataAccessed {
+            graph_ids: vec![graph.into(), "people".into()],
+            query_hash: Some("ab12".into()),
+            result_count: Some(0),
+            pii_detected: true,
+            data_classification: Some(classification.into()),
+            ..DataAccessed::default()
+        }),
+        geographic_location: Some(GeographicLocation {
+            country: Some("FR".into()),
+            ..GeographicLocation::default()
+        }),
+        compliance_tags: vec!["gdpr".into(), "pii".into()],
+        details: Some(details),
+        ..event("/a", "curl", "acme")
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_a_request_touched_is_read_back(
+        graph in "[ -~\\\\|=\t\r\n]{1,60}",
+        classification in "([a-z]{1,4}=|\\||\\\\|\n| src=1.2.3.4){1,8}",
+        value in "[ -~\\\\|=\t\r\n]{0,60}",
+    ) {
+        let details = json!({"key": value, "n": [1, null]});
+        let event = touching(&graph, &classification, details.clone());
+        let (_, cef) = read_cef(&cef(&event));
+        let (_, leef) = read_leef(&leef(&event));
+        let graphs = tamed(&format!("{graph},people"));
+        for (of_cef, of_leef, value) in [
+            ("RocketGraphGatewayCountry", "country", "FR"),
+            ("flexString1", "graphs", &*graphs),
+            ("RocketGraphGatewayQueryHash", "queryHash", "ab12"),
+            ("cn2", "resultCount", "0"),
+            ("RocketGraphGatewayPiiDetected", "piiDetected", "true"),
+            ("flexString2", "dataClassification", &*tamed(&classification)),
+            ("cs4", "complianceTags", "gdpr,pii"),
+            ("RocketGraphGatewayDetails", "details", &*details.to_string()),
+        ] {
+            prop_assert_eq!(&cef[of_cef], value);
+            prop_assert_eq!(&leef[of_leef], value);
+            if let Some(label) = cef.get(&format!("{of_cef}Label")) {
+                prop_assert_eq!(label, of_leef);
+            }
+        }
+    }
+}
+
+#[test]
+fn details_that_are_too_long_are_cut_between_characters_and_say_so() {
+    // `{"key":""}` is 10 bytes; the bound falls within an `é`.
+    let long = format!("x{}", "é".repeat(2_000));
+    for (text, is_cut) in [("x".repeat(1_014), false), (long, true)] {
+        let details = json!({ "key": text });
+        let whole = details.to_string();
+        let event = touching("g", "public", details);
+        let (_, leef) = read_leef(&leef(&event));
+        let (_, cef) = read_cef(&cef(&event));
+        let told = &leef["details"];
+        assert_eq!(told, &cef["RocketGraphGatewayDetails"]);
+        match told.strip_suffix('…') {
+            Some(begin) => assert!(whole.starts_with(begin) && begin.len() == 1_023),
+            None => assert_eq!(*told, whole),
+        }
+        assert_eq!(told.ends_with('…'), is_cut);
+    }
+}
+
+#[test]
+fn an_event_of_the_gateway_tells_what_it_is_about() {
+    let system = AuditEvent::system(
+        Uuid::from_u128(8),
+        1_790_000_000_000_000,
+        Severity::Info,
+        "key.changed",
+        json!({"transition": "created"}),
+    );
+    let change = AuditEvent {
+        event_type: EventType::ConfigurationChange,
+        ..system.clone()
+    };
+    for event in [system, change] {
+        let (cef, leef) = (cef(&event), leef(&event));
+        let expected = r#" RocketGraphGatewayDetails={"transition":"created"}"#;
+        assert!(cef.ends_with(expected), "{cef}");
+        assert!(
+            leef.contains("\tdetails={\"transition\":\"created\"}"),
+            "{leef}"
+        );
+        assert!(!cef.contains("PiiDetected") && !leef.contains("piiDetected"));
     }
 }
 
