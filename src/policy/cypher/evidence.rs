@@ -1,9 +1,9 @@
 //! What in a statement's tokens speaks for a value that was pasted into it.
 
 use super::facts::is_clause;
-use super::keyword::Keyword as K;
-use super::lexer::{Kind, Token, Tokens};
-use super::{Finding, Findings, NESTING_MAX};
+use super::keyword::{Keyword as K, keyword};
+use super::lexer::{Kind, Token, Tokens, names};
+use super::{Finding, Findings, NESTING_MAX, regex};
 
 /// More terms (operators between operands) than this in one statement are no honest client's.
 const TERMS_MAX: usize = 1_000;
@@ -56,7 +56,7 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
             Kind::Sign(b'+' | b'*' | b'/' | b'%' | b'^') => terms += 1,
             // A list of ten thousand literals belongs into a parameter.
             Kind::Sign(b',') => commas += 1,
-            Kind::Sign(b'~') => regex(text, list, index, findings),
+            Kind::Sign(b'~') => repetition(text, list, index, findings),
             Kind::Word => match token.keyword {
                 K::Or | K::Xor if filters(clause) && is_clause(list, index) => {
                     terms += 1;
@@ -112,6 +112,9 @@ pub(super) fn always_true(text: &[u8], list: &Tokens, at: usize) -> bool {
         }
         at += 1;
     }
+    if draws(text, list, at) {
+        return false;
+    }
     let Some(left) = constant(list, at) else {
         return same_twice(text, list, at);
     };
@@ -129,12 +132,45 @@ pub(super) fn always_true(text: &[u8], list: &Tokens, at: usize) -> bool {
             });
             right.is_some_and(|right| constant(list, right).is_some())
         }
-        Kind::Word if matches!(next.keyword, K::In | K::Is | K::Contains) => true,
+        Kind::Word if next.keyword == K::In => {
+            constant(list, left + 1).is_some() || holds_itself(text, list, at, left)
+        }
+        Kind::Word if next.keyword == K::Contains => constant(list, left + 1).is_some(),
+        Kind::Word if next.keyword == K::Is => true,
         Kind::Word if matches!(next.keyword, K::Starts | K::Ends) => {
             constant(list, left + 2).is_some()
         }
         _ => is_boolean(list, at, negated) && !matches!(next.kind, Kind::Sign(b'.' | b'[')),
     }
+}
+
+/// `rand() < 0.1`: what takes some of the rows is no constant, unless all of them are taken.
+fn draws(text: &[u8], list: &Tokens, at: usize) -> bool {
+    let draw = list
+        .at(at)
+        .is_some_and(|t| t.kind == Kind::Word && t.of(text).eq_ignore_ascii_case(b"rand"));
+    let right = at + 4 + usize::from(list.is_sign(at + 4, b'='));
+    let fraction = list.at(right).is_some_and(|t| {
+        let number = t.of(text);
+        let number = number.strip_prefix(b"0").unwrap_or(number);
+        number.starts_with(b".") && number.iter().any(|b| matches!(b, b'1'..=b'9'))
+    });
+    let compared = list.is_sign(at + 3, b'<') || list.is_sign(at + 3, b'>');
+    draw && list.is_sign(at + 1, b'(') && list.is_sign(at + 2, b')') && compared && fraction
+}
+
+/// `'x' IN ['x', n.y]`, `'x' IN n.y + 'x'`: the list holds what is looked for, whatever else it holds.
+fn holds_itself(text: &[u8], list: &Tokens, at: usize, within: usize) -> bool {
+    let Some(left) = list.at(at).filter(|_| within == at + 1) else {
+        return false;
+    };
+    let list_tokens = list.list.iter().enumerate().skip(within + 1).take(16);
+    list_tokens
+        .take_while(|(_, t)| t.keyword == K::None && !matches!(t.kind, Kind::Sign(b'|' | b'(')))
+        .any(|(i, t)| {
+            let item = [b'[', b',', b'+'].iter().any(|s| list.is_sign(i - 1, *s));
+            item && t.kind == left.kind && t.of(text) == left.of(text)
+        })
 }
 
 /// `n.x =~ '.*'`, `n.x CONTAINS ''`: what every text fulfils.
@@ -235,33 +271,80 @@ fn truncation(text: &[u8], list: &Tokens, findings: &mut Findings) {
     let last = list.list.last();
     for comment in list.comments.iter().filter(|c| c.kind == Kind::LineComment) {
         let rest = comment.of(text).get(2..).unwrap_or_default().trim_ascii();
-        let closes = matches!(rest.first(), Some(b'\'' | b'"' | b'`' | b')' | b'}' | b']'));
         let odd = odd_quotes(rest);
         let before = text.get(..comment.start as usize).unwrap_or_default();
         let line = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
         let ends = last.is_none_or(|t| t.start < comment.start);
         let shares_line = ends && last.is_some_and(|t| t.end as usize > line);
-        if closes && odd || shares_line && (closes || odd) {
+        let closes = matches!(rest.first(), Some(b'\'' | b'"' | b'`' | b')' | b'}' | b']'));
+        if closes && odd || shares_line && (odd || closes && closes_template(rest)) {
             findings.note(Finding::CommentTruncation, comment.start);
         }
     }
 }
 
-/// Whether quotes of one kind, apostrophes within words apart, are odd in number.
+/// Whether a text that starts with a closing mark goes on as a template does: with nothing, another mark or a clause.
+///
+/// What a quote closes holds another quote or none; prose in quotes holds words.
+fn closes_template(rest: &[u8]) -> bool {
+    let Some((first, after)) = rest.split_first() else {
+        return false;
+    };
+    let after = after.trim_ascii_start();
+    if matches!(first, b'\'' | b'"') {
+        return after.first() == Some(first);
+    }
+    let word = keyword(after.get(..names(after)).unwrap_or_default());
+    after.first().is_none_or(u8::is_ascii_punctuation)
+        || word.starts_clause()
+        || matches!(
+            word,
+            K::Where | K::Order | K::Skip | K::Limit | K::And | K::Or | K::Xor | K::As | K::Yield
+        )
+}
+
+/// Whether quotes of one kind are odd in number, apart from apostrophes of words and the signs of feet and inches.
 fn odd_quotes(text: &[u8]) -> bool {
     let count = |quote: u8| {
-        text.iter()
-            .enumerate()
-            .filter(|(i, b)| {
-                let around = |j: Option<usize>| {
-                    j.and_then(|j| text.get(j))
-                        .is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80)
-                };
-                **b == quote && !(around(i.checked_sub(1)) && around(Some(i + 1)))
-            })
+        memchr::memchr_iter(quote, text)
+            .filter(|at| !belongs_to_word(text, *at))
             .count()
     };
     count(b'\'') % 2 == 1 || count(b'"') % 2 == 1
+}
+
+/// Whether a quote is part of prose: `don't`, `rock 'n roll`, `the '90s`, `5' tall`.
+fn belongs_to_word(text: &[u8], at: usize) -> bool {
+    let (before, after) = text.split_at(at);
+    let after = after.get(1..).unwrap_or_default();
+    let letter = |b: &u8| b.is_ascii_alphanumeric() || *b >= 0x80;
+    let follows = after.first().is_some_and(letter);
+    if before.last().is_some_and(letter) {
+        return follows || measures(before, after);
+    }
+    if !follows || !before.last().is_none_or(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let word = after.get(..names(after)).unwrap_or_default();
+    let closed = matches!(after.get(word.len()), Some(b'\'' | b'"'));
+    let decade = word
+        .strip_suffix(b"s")
+        .is_some_and(|digits| digits.len() == 2 && digits.iter().all(u8::is_ascii_digit));
+    !closed && (decade || [&b"n"[..], b"til", b"em", b"cause", b"tis", b"twas"].contains(&word))
+}
+
+/// Whether a quote between two texts is the sign of a length: a number stands before it, and a word or a number after.
+fn measures(before: &[u8], after: &[u8]) -> bool {
+    let digits = before
+        .iter()
+        .rev()
+        .take_while(|b| b.is_ascii_digit())
+        .count();
+    let start = before.len() - digits;
+    let apart = start == 0 || before.get(start - 1).is_some_and(u8::is_ascii_whitespace);
+    let next = after.trim_ascii_start();
+    let word = next.get(..names(next)).unwrap_or_default();
+    digits > 0 && apart && next.len() < after.len() && !word.is_empty() && keyword(word) == K::None
 }
 
 /// `RETURN 1 AS x UNION … //` after a MATCH: columns are being counted.
@@ -290,7 +373,7 @@ fn union(list: &Tokens, index: usize, findings: &mut Findings) {
 }
 
 /// `=~ '…'` with repetition inside repetition.
-fn regex(text: &[u8], list: &Tokens, index: usize, findings: &mut Findings) {
+fn repetition(text: &[u8], list: &Tokens, index: usize, findings: &mut Findings) {
     let after_equals = index > 0 && list.is_sign(index - 1, b'=');
     let pattern = list
         .list
@@ -302,52 +385,7 @@ fn regex(text: &[u8], list: &Tokens, index: usize, findings: &mut Findings) {
     let Some(pattern) = pattern.filter(|_| after_equals) else {
         return;
     };
-    if repeats_repetition(pattern.inner(text)) {
+    if regex::repeats_repetition(pattern.inner(text)) {
         findings.note(Finding::RegexRepetition, pattern.start);
     }
-}
-
-/// Whether a backtracking matcher may take exponential time: a repeated group that repeats or branches inside.
-pub(super) fn repeats_repetition(pattern: &[u8]) -> bool {
-    let mut groups: [bool; 32] = [false; 32];
-    let mut depth = 0_usize;
-    let mut at = 0;
-    let repeats = |at: usize| match pattern.get(at) {
-        Some(b'*' | b'+') => true,
-        Some(b'{') => {
-            pattern.get(at + 1).is_some_and(u8::is_ascii_digit)
-                && !matches!(pattern.get(at + 1..at + 3), Some([b'0' | b'1', b'}']))
-        }
-        _ => false,
-    };
-    while let Some(&byte) = pattern.get(at) {
-        match byte {
-            b'\\' => at += 1,
-            b'[' => {
-                at += memchr::memchr(b']', pattern.get(at + 1..).unwrap_or_default())
-                    .map_or(0, |i| i + 1)
-            }
-            b'(' => {
-                depth += 1;
-                if let Some(group) = groups.get_mut(depth) {
-                    *group = false;
-                }
-            }
-            b')' => {
-                let inner = groups.get(depth).copied().unwrap_or(false);
-                if inner && repeats(at + 1) {
-                    return true;
-                }
-                depth = depth.saturating_sub(1);
-                if let Some(group) = groups.get_mut(depth).filter(|_| inner) {
-                    *group = true;
-                }
-            }
-            b'|' | b'*' | b'+' => groups.get_mut(depth).into_iter().for_each(|g| *g = true),
-            b'{' if repeats(at) => groups.get_mut(depth).into_iter().for_each(|g| *g = true),
-            _ => {}
-        }
-        at += 1;
-    }
-    false
 }

@@ -16,6 +16,8 @@ pub(crate) mod memo;
 mod pattern;
 mod procedure;
 mod reach;
+mod regex;
+mod signs;
 mod syntax;
 pub mod value;
 
@@ -273,6 +275,50 @@ pub fn is_statement(text: &[u8], expected: bool) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a text of a field for queries is a statement as it stands: it starts as one, its literals, names and
+/// comments are closed, and outside of them nothing is escaped but by the sign of a remainder, `n.x %20 = 1`.
+///
+/// Cypher's own escapes may end a literal, so that a text with any of them is not taken for whole.
+pub fn is_whole(text: &[u8]) -> bool {
+    if memchr::memmem::find(text, b"\\u").is_some() || !is_statement(text, true) {
+        return false;
+    }
+    let list = tokens(
+        text.get(..text.len().min(TEXT_BYTES_MAX))
+            .unwrap_or_default(),
+    );
+    list.open.is_none() && !(0..list.list.len()).any(|at| is_escape(text, &list, at))
+}
+
+/// Whether `&#39;`, `&lt;` or `%3d` begins at a token.
+fn is_escape(text: &[u8], list: &Tokens, at: usize) -> bool {
+    let adjoins = |at: usize| {
+        list.at(at)
+            .zip(list.at(at + 1))
+            .is_some_and(|(one, next)| one.end == next.start)
+    };
+    if list.is_sign(at, b'&') {
+        return adjoins(at)
+            && (list.is_sign(at + 1, b'#') || adjoins(at + 1) && list.is_sign(at + 2, b';'));
+    }
+    if !list.is_sign(at, b'%') || !adjoins(at) {
+        return false;
+    }
+    // A remainder is compared, joined or closed, or what follows it stands apart.
+    let number = list.at(at + 1).is_some_and(|t| {
+        t.kind == Kind::Number && t.of(text).iter().all(u8::is_ascii_digit) && !adjoins(at + 1)
+            || matches!(
+                list.at(at + 2).map(|t| t.kind),
+                Some(Kind::Sign(b'=' | b'<' | b'>' | b')' | b']' | b','))
+            ) && t.of(text).iter().all(u8::is_ascii_digit)
+    });
+    let escape = text
+        .get(list.at(at).map_or(0, |t| t.end as usize)..)
+        .and_then(|rest| rest.get(..2))
+        .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    escape && !number
 }
 
 /// The keyword a text starts with, [`Keyword::None`] for another word; `None` where only the tokens can tell.

@@ -49,12 +49,10 @@ const DENIED: &[&str] = &[
     "apoc.schema.assert",
     "apoc.refactor.rename",
     "apoc.generate.",
-    "apoc.version",
-    "apoc.help",
     "apoc.kernel",
     "dbms.",
     "dbinfo.",
-    "tx.",
+    "tx.setmetadata",
     "sys.",
     "jwt.",
     "custom.",
@@ -68,9 +66,7 @@ const DENIED: &[&str] = &[
     "db.stats.",
     "db.prepareforreplanning",
     "db.listlocks",
-    "db.info",
     "db.index.fulltext.drop",
-    "db.index.fulltext.createnodeindex",
     "db.schema.drop",
     "n10s.rdf.import",
     "n10s.onto.import",
@@ -89,7 +85,7 @@ const DENIED: &[&str] = &[
     "internal.",
 ];
 
-/// Procedures that are fine to call and change the graph.
+/// Procedures that are fine to call and change the graph or its indexes.
 const WRITING: &[&str] = &[
     "apoc.create.",
     "apoc.merge.",
@@ -97,6 +93,7 @@ const WRITING: &[&str] = &[
     "apoc.atomic.",
     "apoc.nodes.",
     "apoc.path.create",
+    "db.index.fulltext.create",
 ];
 
 /// The first words of dotted names that are worth joining.

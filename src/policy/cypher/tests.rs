@@ -41,6 +41,103 @@ fn pasted_conditions_are_found() {
 }
 
 #[test]
+fn constants_that_the_graph_is_asked_about_are_no_tautologies() {
+    let statement = |condition: &str| format!("MATCH (u) WHERE u.a = 1 OR {condition} RETURN u");
+    for condition in [
+        "'x' IN u.tags",
+        "'admin' IN labels(u)",
+        "NOT 'x' IN u.tags",
+        "('x' IN u.tags AND u.b)",
+        "\"x\" IN [t IN u.tags | toLower(t)]",
+        "toLower('X') IN u.tags",
+        "'abc' CONTAINS u.x",
+        "rand() < 0.1",
+        "rand() >= .75",
+    ] {
+        let text = statement(condition);
+        assert!(!found(&text).contains(&Finding::Tautology), "{text}");
+    }
+    for condition in [
+        "'x' IN ['x', 'y']",
+        "1 IN [2, 1, u.x]",
+        "'x' IN u.tags + 'x'",
+        "1 IN range(1, 3)",
+        "'abc' CONTAINS ''",
+        "'abc' CONTAINS 'b'",
+        "1 IS NOT NULL",
+        "rand() < 2",
+        "rand() >= 0",
+        "rand() > 0.0",
+    ] {
+        let text = statement(condition);
+        assert!(found(&text).contains(&Finding::Tautology), "{text}");
+    }
+}
+
+#[test]
+fn a_comment_that_quotes_is_told_from_the_rest_of_a_template() {
+    let cut = |comment: &str| {
+        found(&format!("MATCH (n) RETURN n //{comment}")).contains(&Finding::CommentTruncation)
+    };
+    for comment in [
+        " 'quoted'",
+        " \"quoted\" end",
+        " ) closing",
+        " 5' tall",
+        " rock 'n roll",
+        " from the '90s on",
+        " wait 'til then",
+        " don't",
+    ] {
+        assert!(!cut(comment), "{comment}");
+    }
+    for comment in [
+        "'",
+        "' RETURN n",
+        "'}) RETURN n",
+        "', role: 'x'}) RETURN n",
+        "'' RETURN n",
+        ")",
+        " ) RETURN n",
+        "}) WHERE n.a = 1 RETURN n",
+        "] AS x",
+        " 5' RETURN n",
+        " 5'})",
+        " n' RETURN n",
+        " 'n'' RETURN n",
+    ] {
+        assert!(cut(comment), "{comment}");
+    }
+}
+
+#[test]
+fn a_text_is_whole_where_it_is_escaped_in_its_literals_only() {
+    for text in [
+        "MATCH (n) SET n.t = 'it&#39;s'",
+        "MATCH (n {t: \"a%22b\"}) RETURN n",
+        "MATCH (n) SET n.t = 'O%27Neil' // 5%27",
+        "MATCH (n {t: '48\u{b0}12\u{2032}30\u{2033}N'}) RETURN n",
+        "MATCH (n:`a%27`) RETURN n",
+        "MATCH (n:A&B) WHERE n.x %27 = 0 AND n.x%20=1 RETURN n",
+    ] {
+        assert!(is_whole(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "MATCH%20(n)%20DETACH%20DELETE%20n",
+        "MATCH (n)%20DETACH%20DELETE%20n",
+        "MATCH (n) WHERE n.a=1%20OR%201%3D1 RETURN n",
+        "MATCH (n) WHERE n.a = &#39;x&#39; RETURN n",
+        "MATCH (n) WHERE n.a &lt; 1 RETURN n",
+        "MATCH (n) SET n.t = 'x\\u0027'",
+        "MATCH (n) SET n.t = 'it&#39;s",
+        "\u{ff2d}ATCH (n) RETURN n",
+        "it&#39;s",
+    ] {
+        assert!(!is_whole(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
 fn reach_is_found_through_blanks_comments_backticks_and_escapes() {
     for text in [
         "CALL apoc.load.json('http://h/') YIELD value RETURN value",
@@ -48,12 +145,26 @@ fn reach_is_found_through_blanks_comments_backticks_and_escapes() {
         "RETURN apoc.cypher.runFirstColumnSingle('x', {})",
         "CALL ap\\u006fc.load.json('x')",
         "CALL dbms.listConfig",
+        "CALL tx.setMetaData({a: 1})",
         "RETURN [1, 2][0..apoc.cypher.runFirstColumnSingle('RETURN 1', {})]",
         "MATCH (n) RETURN n.list[n.from .. dbms.cluster.role()]",
     ] {
         assert!(found(text).contains(&Finding::DeniedProcedure), "{text}");
     }
     assert!(found("LOAD /*x*/ CSV FROM 'file:///a' AS l RETURN l").contains(&Finding::LoadCsv));
+}
+
+#[test]
+fn what_only_tells_of_itself_may_be_called() {
+    for text in [
+        "CALL db.info()",
+        "RETURN apoc.version()",
+        "CALL apoc.help('text')",
+        "CALL tx.getMetaData()",
+        "CALL db.index.fulltext.createNodeIndex('i', ['A'], ['b'])",
+    ] {
+        assert_eq!(found(text), [], "{text}");
+    }
 }
 
 /// What a list allows.

@@ -5,7 +5,8 @@
 //! prose: every keyword is shared with some language, so it is the signs after it that count.
 
 use super::keyword::{Keyword as K, keyword};
-use super::lexer::{Kind, Open, Token, Tokens, names, tokens};
+use super::lexer::{Kind, Tokens, names, tokens};
+use super::signs::{compares, connective, signs};
 use super::syntax::{is_command, node, path, strong_at};
 use super::{Finding, Findings, evidence};
 
@@ -174,7 +175,9 @@ fn bare(value: &[u8], findings: &mut Findings) -> usize {
         return list.list.len();
     };
     let signs = signs(value, &list, clause);
-    let number = list.list.first().is_some_and(|t| t.kind == Kind::Number) && clause == 1;
+    // Right after the number, or in another statement.
+    let number = list.list.first().is_some_and(|t| t.kind == Kind::Number)
+        && (clause == 1 || clause == 2 && list.is_sign(1, b';'));
     let connects = list.at(clause).is_some_and(|t| is_connective(t.keyword))
         && signs.accesses
         && compares(&list, clause);
@@ -219,7 +222,11 @@ fn may_go_on(tail: &[u8]) -> bool {
             let word = keyword(rest.get(..width).unwrap_or_default());
             !whole || goes_on_with(word)
         }
-        Some(b'+' | b'|') => memchr::memmem::find(rest, b"//").is_some() || comments(rest),
+        Some(b'+' | b'|') => {
+            memchr::memmem::find(rest, b"//").is_some()
+                || comments(rest)
+                || is_extension(rest.get(1..).unwrap_or_default())
+        }
         Some(b'-') => follows(rest, b"[-(>"),
         Some(b'<') => follows(rest, b"-"),
         // A comment, an escape or an exotic blank may stand before what goes on.
@@ -227,6 +234,26 @@ fn may_go_on(tail: &[u8]) -> bool {
         Some(b'\\' | 0x80..) => true,
         _ => false,
     }
+}
+
+/// Whether a name starts, after blanks, that only the database's extensions have.
+fn is_extension(text: &[u8]) -> bool {
+    let name = text.trim_ascii_start();
+    let root = name.get(..names(name)).unwrap_or_default();
+    [&b"apoc"[..], b"gds", b"dbms"]
+        .iter()
+        .any(|known| root.eq_ignore_ascii_case(known))
+}
+
+/// Whether a dotted name of such a kind is called at a token.
+fn calls_extension(text: &[u8], list: &Tokens, at: usize) -> bool {
+    let part = |at: usize| list.at(at).filter(|t| t.kind == Kind::Word);
+    let known = part(at).is_some_and(|t| is_extension(t.of(text)));
+    let mut end = at + 1;
+    while list.is_sign(end, b'.') && part(end + 1).is_some() {
+        end += 2;
+    }
+    known && end > at + 1 && list.is_sign(end, b'(')
 }
 
 /// Whether a block comment is opened.
@@ -270,7 +297,11 @@ fn goes_on(tail: &[u8], list: &Tokens, quote: bool) -> bool {
         return connective(tail, list, at, &signs);
     }
     if first.kind == Kind::Sign(b'+') || first.kind == Kind::Sign(b'|') {
-        return signs.comment && signs.score >= 2;
+        return signs.comment && signs.score >= 2 || calls_extension(tail, list, at + 1);
+    }
+    if first.keyword == K::Where && compares(list, at) && evidence::always_true(tail, list, at + 1)
+    {
+        return true;
     }
     if !goes_on_with(first.keyword) {
         return false;
@@ -280,153 +311,6 @@ fn goes_on(tail: &[u8], list: &Tokens, quote: bool) -> bool {
 
 fn is_connective(keyword: K) -> bool {
     matches!(keyword, K::Or | K::And | K::Xor)
-}
-
-/// The signs of syntax in a tail.
-struct Signs {
-    /// It ends in a comment that is not part of an address.
-    comment: bool,
-    /// That comment is empty or starts with a closing mark.
-    cut: bool,
-    /// One construct that has no other reading.
-    strong: bool,
-    /// A property is read.
-    accesses: bool,
-    score: u32,
-}
-
-fn signs(tail: &[u8], list: &Tokens, from: usize) -> Signs {
-    let comment = ends_in_comment(tail, list);
-    let open = list.open == Some(Open::Text) || list.open == Some(Open::Comment);
-    let mut strong = false;
-    let mut score = u32::from(comment) + u32::from(open);
-    let (mut clauses, mut accesses, mut nodes, mut aliases) = (0_u32, 0_u32, 0_u32, 0_u32);
-    for index in from..list.list.len().min(from + 80) {
-        let Some(token) = list.at(index) else { break };
-        strong |= strong_at(list, index, token);
-        clauses += u32::from(index > from && token.keyword.starts_clause());
-        accesses += u32::from(access(tail, list, index, token));
-        nodes += u32::from(node(list, index, token));
-        aliases += u32::from(
-            token.keyword == K::As && list.at(index + 1).is_some_and(|t| t.kind == Kind::Word),
-        );
-    }
-    let many = |n: u32| u32::from(n > 0);
-    score += many(accesses)
-        + many(nodes)
-        + many(aliases).min(many(clauses))
-        + u32::from(comment && clauses > 0);
-    let cut = comment
-        && list.comments.last().is_some_and(|c| {
-            matches!(
-                c.of(tail)
-                    .get(2..)
-                    .unwrap_or_default()
-                    .trim_ascii_start()
-                    .first(),
-                None | Some(b'\'' | b'"' | b')' | b'}' | b']')
-            )
-        });
-    Signs {
-        comment,
-        cut,
-        strong: strong && (comment || open || clauses > 0 || accesses > 0 || nodes > 0),
-        accesses: accesses > 0,
-        score,
-    }
-}
-
-fn ends_in_comment(tail: &[u8], list: &Tokens) -> bool {
-    list.comments.last().is_some_and(|c| {
-        let last = list.list.last().is_none_or(|t| t.end <= c.start);
-        let address = c.start > 0 && tail.get(c.start as usize - 1) == Some(&b':');
-        last && !address
-    })
-}
-
-/// `x.y` without blanks around the dot, compared, called or aliased.
-fn access(tail: &[u8], list: &Tokens, index: usize, token: Token) -> bool {
-    let dotted = token.kind == Kind::Word
-        && list.is_sign(index + 1, b'.')
-        && list
-            .at(index + 2)
-            .is_some_and(|t| t.kind == Kind::Word && t.start == token.end + 1);
-    let _ = tail;
-    dotted
-        && list.at(index + 3).is_some_and(|t| {
-            matches!(
-                t.kind,
-                Kind::Sign(b'=' | b'<' | b'>' | b'(' | b')' | b',' | b'+')
-            ) || matches!(
-                t.keyword,
-                K::As | K::Is | K::In | K::Starts | K::Contains | K::Ends
-            )
-        })
-}
-
-/// OR, AND, XOR: a comparison has to follow, and something that a template's rest would explain.
-fn connective(tail: &[u8], list: &Tokens, at: usize, signs: &Signs) -> bool {
-    let starts_operand = list.at(at + 1).is_some_and(|t| {
-        matches!(
-            t.kind,
-            Kind::Text
-                | Kind::Number
-                | Kind::Name
-                | Kind::Parameter
-                | Kind::Sign(b'(' | b'-' | b'[')
-        ) || t.keyword.is_literal()
-            || matches!(t.keyword, K::Not | K::Case | K::Exists)
-            || t.kind == Kind::Word
-                && matches!(
-                    list.at(at + 2).map(|n| n.kind),
-                    Some(Kind::Sign(b'.' | b'(' | b'=' | b'<' | b'>' | b'!' | b'['))
-                )
-            || t.kind == Kind::Word
-                && list.at(at + 2).is_some_and(|n| {
-                    matches!(n.keyword, K::Is | K::In | K::Starts | K::Contains | K::Ends)
-                })
-    });
-    if !starts_operand {
-        return false;
-    }
-    let open = matches!(list.open, Some(Open::Text | Open::Comment));
-    if evidence::always_true(tail, list, at + 1)
-        && (signs.comment
-            || open
-            || list.at(at + 1).is_some_and(|t| t.kind != Kind::Word) && compares(list, at))
-    {
-        return true;
-    }
-    let call = list
-        .list
-        .iter()
-        .skip(at + 1)
-        .take(12)
-        .enumerate()
-        .any(|(i, t)| t.kind == Kind::Word && list.is_sign(at + 2 + i, b'('));
-    (compares(list, at) || call)
-        && (signs.comment
-            || open && signs.score >= 2
-            || signs.strong
-            || open && compares(list, at) && ends_operand(list))
-}
-
-/// Whether a comparison stands among the next tokens.
-fn compares(list: &Tokens, at: usize) -> bool {
-    list.list.iter().skip(at + 1).take(16).any(|t| {
-        matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>'))
-            || matches!(t.keyword, K::Is | K::In | K::Starts | K::Ends | K::Contains)
-    })
-}
-
-/// Whether the text ends in an open literal right after a comparison: `… = 'x`.
-fn ends_operand(list: &Tokens) -> bool {
-    let count = list.list.len();
-    count >= 2
-        && list.at(count - 2).is_some_and(|t| {
-            matches!(t.kind, Kind::Sign(b'=' | b'<' | b'>'))
-                || matches!(t.keyword, K::With | K::Contains | K::In)
-        })
 }
 
 #[cfg(test)]
@@ -483,11 +367,41 @@ mod tests {
         }
     }
 
+    #[test]
+    fn calls_and_conditions_without_a_comparison_go_on() {
+        for value in [
+            "1; MATCH (n) DETACH DELETE n",
+            "7 ;match (n:A) set n.b = 1",
+            "'+apoc.cypher.runFirstColumnSingle('MATCH (u:A) RETURN u.b',{})+'",
+            "\" + Apoc . text.join([], '') + \"",
+            "' + gds.version() + '",
+            "x' OR u:Admin //",
+            "x' or (u)--() //",
+            "x' OR ()-[]-(u) //",
+            "Person) WHERE 1=1 OR (n:Admin",
+        ] {
+            assert!(found(value), "{value}");
+        }
+        for value in [
+            "1; match the colours (and shapes)",
+            "5; create a list",
+            "it's '+ apoc'",
+            "the boys' + their friends (all)",
+            "'a' + apoc + 'b'",
+            "the boys' or girls: both //",
+            "don't worry or rule:b // later",
+            "(2) where x = 1 or more",
+        ] {
+            assert!(!found(value), "{value}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_goes_on_is_never_ruled_out_unread(parts in proptest::collection::vec(select(vec![
             "-", "[", "]", "(", ")", ">", "<", "--", "+", "|", "//", "/*", "*/", " ", "\n", ",", ";", "}", "'", "or",
             "and", "match", "return", "where", "limit", "n", "n.x", "=", "1", "'a'", "\\u006fr", "\u{a0}", "delete", "with",
+            "apoc.a.b(", "gds", ".", ":",
         ]), 0..12), quote: bool) {
             let tail = parts.concat();
             let list = tokens(tail.as_bytes());

@@ -1,5 +1,6 @@
 //! One request's inspection: hands every value to its language, its rules and its judgement.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -175,10 +176,28 @@ impl<'e> Inspector<'e> {
         let letters = usize::from(seen & bytes::HIGH != 0) * DISGUISE_STEPS;
         self.run.work.spend((DISGUISE_STEPS + letters) * raw.len());
         let decoded = undo(raw, false);
+        let changed = matches!(decoded.text, Cow::Owned(_));
+        if changed && self.whole_statement(raw, at) {
+            return;
+        }
         if decoded.unsettled {
             self.found_at(Predicate::Unsettled, raw, context, at);
         }
         self.plain_value(&decoded.text, classes(&decoded.text), context, at);
+    }
+
+    /// A statement in a field for queries that wears disguises in its literals only: they are the data the database
+    /// keeps, not its syntax. True when it was one.
+    fn whole_statement(&mut self, raw: &[u8], at: &At<'_>) -> bool {
+        if self.graphql || !self.is_query_field(at) {
+            return false;
+        }
+        self.run.work.spend(DISGUISE_STEPS * raw.len());
+        let is = cypher::is_whole(raw);
+        if is {
+            self.statement(raw, at);
+        }
+        is
     }
 
     /// A text in which nothing can be found but what some rule says to the letter.
@@ -241,19 +260,7 @@ impl<'e> Inspector<'e> {
         let mut found = Found::within(self.run.work);
         found.work.spend(LEAF_STEPS + text.len());
         detect::value(text, seen, context, at.last_name(), &mut found);
-        let starts = text
-            .first()
-            .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
-        if seen & (bytes::QUOTE | bytes::BRACKET | bytes::SLASH) != 0
-            || starts && seen & (!bytes::PLAIN | bytes::BLANK) != 0
-        {
-            let mut findings = Findings::default();
-            let read = cypher::value::collect(text, &mut findings);
-            found.work.spend(TOKEN_STEPS * read);
-            for (finding, place) in findings.iter() {
-                found.note(Predicate::Cypher(finding), place as usize);
-            }
-        }
+        breakouts(text, seen, &mut found);
         self.run.work = found.work;
         self.match_rules(text, context, &found, at);
         if self.run.work.is_spent() {
@@ -286,13 +293,9 @@ impl<'e> Inspector<'e> {
             found.note(Predicate::PrototypeKey, 0);
         }
         if decoded.text.len() > 3 {
-            detect::value(
-                &decoded.text,
-                classes(&decoded.text),
-                Context::Key,
-                None,
-                &mut found,
-            );
+            let seen = classes(&decoded.text);
+            detect::value(&decoded.text, seen, Context::Key, None, &mut found);
+            breakouts(&decoded.text, seen, &mut found);
         }
         self.run.work = found.work;
         self.match_rules(&decoded.text, Context::Key, &found, at);
@@ -471,5 +474,23 @@ impl<'e> Inspector<'e> {
                 Some((Arc::clone(&rule.meta.id), *nanos))
             })
             .collect()
+    }
+}
+
+/// What in a value or a name would break out of a statement, where it has bytes that could.
+fn breakouts(text: &[u8], seen: Classes, found: &mut Found) {
+    let starts = text
+        .first()
+        .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
+    if seen & (bytes::QUOTE | bytes::BRACKET | bytes::SLASH) == 0
+        && (!starts || seen & (!bytes::PLAIN | bytes::BLANK) == 0)
+    {
+        return;
+    }
+    let mut findings = Findings::default();
+    let read = cypher::value::collect(text, &mut findings);
+    found.work.spend(TOKEN_STEPS * read);
+    for (finding, place) in findings.iter() {
+        found.note(Predicate::Cypher(finding), place as usize);
     }
 }

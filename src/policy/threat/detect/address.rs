@@ -133,8 +133,12 @@ pub(super) fn find(text: &[u8], context: Context, name: Option<&[u8]>, found: &m
         {
             found.note(Predicate::UrlScheme, at - scheme.len());
         }
-        for host in hosts {
-            if is_metadata(host) || named && is_internal(host, named) {
+        // A name without a dot is a host of the network where a server would go there; before an `@` it is a user's.
+        let goes = named && is_web(scheme);
+        let user = has_user(rest);
+        for (index, host) in hosts.enumerate() {
+            let label = goes && !(user && index == 0);
+            if is_metadata(host) || named && is_internal(host, label) {
                 found.note(Predicate::UrlInternal, at - scheme.len());
             }
         }
@@ -222,6 +226,20 @@ fn holds_any(name: &[u8], words: &[&str]) -> bool {
                     .is_some_and(|r| r.eq_ignore_ascii_case(word))
         })
     })
+}
+
+/// Whether a scheme is one that servers fetch by.
+fn is_web(scheme: &[u8]) -> bool {
+    ["http", "https", "ws", "wss", "ftp", "ftps", "rtsp"]
+        .iter()
+        .any(|s| scheme.eq_ignore_ascii_case(s.as_bytes()))
+}
+
+/// Whether the first of the [`hosts`] stands before an `@`.
+fn has_user(rest: &[u8]) -> bool {
+    let mut host = rest.iter().skip_while(|b| matches!(b, b'/' | b'\\'));
+    let end = host.find(|b| b"@#&,;/?\\".contains(b) || b.is_ascii_whitespace());
+    end == Some(&b'@')
 }
 
 fn scheme(text: &[u8], end: usize) -> &[u8] {
@@ -447,6 +465,11 @@ mod tests {
             "http:/127.0.0.1/",
             "https:10.0.0.1",
             "http://example.com\\@127.0.0.1/",
+            "http://good.example@10.0.0.1/",
+            "http://good.example@db:5432/",
+            "http://db#@example.com/",
+            "http://127.0.0.1@example.com/",
+            "ftp://files/x",
         ] {
             assert!(found("callback_url", text), "{text}");
         }
@@ -462,6 +485,10 @@ mod tests {
             "a:b",
             "12:30",
             "http://[2606:4700::1111]/",
+            "https://user@example.org:8443/x",
+            "https://user:pw@example.org/",
+            "myapp://callback",
+            "s3://bucket/key",
         ] {
             assert!(!found("url", text), "{text}");
         }

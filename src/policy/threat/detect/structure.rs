@@ -202,27 +202,81 @@ pub(in crate::policy::threat) fn graphql_texts(text: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
-/// A fragment that spreads itself, or two that spread each other.
+/// Spreads of fragments in fragments that are followed.
+const GRAPHQL_SPREADS_MAX: usize = 64;
+
+/// Fragments that spread each other in a ring, however long.
 fn circular(text: &[u8], list: &cypher::Tokens) -> bool {
-    let mut spreads: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut spreads = spreads(text, list);
+    // What is spread and spreads nothing is in no ring; what is left when nothing else is, is.
+    loop {
+        let before = spreads.len();
+        let spreading: Vec<&[u8]> = spreads.iter().map(|(from, _)| *from).collect();
+        spreads.retain(|(_, to)| spreading.contains(to));
+        if spreads.len() == before {
+            return before > 0;
+        }
+    }
+}
+
+/// Which fragment spreads which.
+fn spreads<'t>(text: &'t [u8], list: &cypher::Tokens) -> Vec<(&'t [u8], &'t [u8])> {
+    let mut spreads = Vec::new();
     let mut inside: Option<&[u8]> = None;
+    let mut depth = 0_usize;
     for (index, token) in list.list.iter().enumerate().take(4_096) {
         let next = list
             .at(index + 1)
             .filter(|t| t.kind == Cypher::Word)
             .map(|t| t.of(text));
-        if token.kind == Cypher::Word && token.of(text) == b"fragment" {
-            inside = next;
+        match token.kind {
+            Cypher::Word if depth == 0 && token.of(text) == b"fragment" => inside = next,
+            Cypher::Sign(b'{') => depth += 1,
+            Cypher::Sign(b'}') => {
+                depth = depth.saturating_sub(1);
+                inside = inside.filter(|_| depth > 0);
+            }
+            _ => {}
         }
         let spread = token.kind == Cypher::Sign(b'.')
             && index >= 2
             && list.is_sign(index - 1, b'.')
             && list.is_sign(index - 2, b'.');
-        if let (true, Some(from), Some(to), true) = (spread, inside, next, spreads.len() < 64) {
+        if let (true, Some(from), Some(to)) = (spread, inside, next)
+            && spreads.len() < GRAPHQL_SPREADS_MAX
+        {
             spreads.push((from, to));
         }
     }
     spreads
-        .iter()
-        .any(|(from, to)| from == to || spreads.contains(&(*to, *from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rings(text: &str) -> bool {
+        circular(text.as_bytes(), &cypher::tokens(text.as_bytes()))
+    }
+
+    #[test]
+    fn fragments_in_a_ring_are_told_from_those_defined_first() {
+        for text in [
+            "fragment F on U { ...F } query { u { ...F } }",
+            "query { u { ...A } } fragment A on U { ...B } fragment B on U { v { ...A } }",
+            "fragment A on U { ...B } fragment B on U { ...C } fragment C on U { ...A } { a { ...A } }",
+            "fragment Z on U { ...A } fragment A on U { ...B } fragment B on U { ...C ...D } fragment D on U { ...B }",
+        ] {
+            assert!(rings(text), "{text}");
+        }
+        for text in [
+            "fragment F on U { id } query { u { ...F } }",
+            "fragment A on U { id } fragment B on U { ...A name } query { u { ...B ...A } }",
+            "fragment F on U { id } { me { ...F } you { ...F } }",
+            "query { fragment { ...F } } fragment F on U { fragment F }",
+            "{ u { ... on A { ...F } } } fragment F on A { b { ... on C { ...G } } } fragment G on C { id }",
+        ] {
+            assert!(!rings(text), "{text}");
+        }
+    }
 }

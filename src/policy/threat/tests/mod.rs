@@ -340,6 +340,52 @@ fn a_query_string_clean_for_one_set_of_rules_is_looked_at_by_another() {
     );
 }
 
+#[test]
+fn a_name_that_breaks_out_of_a_statement_is_found() {
+    let engine = engine(&rule(
+        "  match: {predicate: [cypher.value_breakout, cypher.pattern_breakout]}\n  mitigations: [block_request]",
+    ))
+    .unwrap();
+    let verdict = |name: &str| {
+        let body = format!("{{\"properties\": {{\"{name}\": 1}}}}");
+        body_of(&engine, "application/json", body.as_bytes()).verdict
+    };
+    for name in ["x'}) DETACH DELETE n //", "a`: 1}) RETURN n //"] {
+        assert_eq!(verdict(name), Verdict::Block, "{name}");
+    }
+    for name in ["user's name", "match (a)", "a/b: c", "f(x)'s limit"] {
+        assert_eq!(verdict(name), Verdict::Pass, "{name}");
+    }
+}
+
+#[test]
+fn literals_of_a_statement_are_read_as_they_were_sent() {
+    let engine = engine(&rule(
+        "  contexts: [cypher]\n  match: {predicate: [cypher.unterminated, cypher.unfiltered_write]}\n  mitigations: [block_request]",
+    ))
+    .unwrap();
+    let verdict = |statement: &str| {
+        let body = serde_json::json!({ "query": statement }).to_string();
+        body_of(&engine, "application/json", body.as_bytes()).verdict
+    };
+    for statement in [
+        "MATCH (n:A) SET n.t = 'it&#39;s'",
+        "MATCH (n:A {t: \"a%22b\"}) RETURN n",
+        "MATCH (n:A) WHERE n.t = 'O\u{ff07}Neil' RETURN n",
+    ] {
+        assert_eq!(verdict(statement), Verdict::Pass, "{statement}");
+    }
+    for statement in [
+        "MATCH%20(n)%20DETACH%20DELETE%20n",
+        "MATCH &#40;n&#41; DETACH DELETE n",
+        "\u{ff2d}\u{ff21}TCH (n) DETACH DELETE n",
+        "MATCH (n:A) SET n.t = 'x\\u0027'",
+        "MATCH (n) SET n.t = 'it&#39;s'",
+    ] {
+        assert_eq!(verdict(statement), Verdict::Block, "{statement}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn parsers_keep_their_promises_for_any_bytes(
