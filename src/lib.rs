@@ -46,6 +46,7 @@ mod retention;
 mod rules;
 pub mod serve;
 pub mod shipped;
+mod signals;
 pub mod state;
 pub mod telemetry;
 pub mod tls;

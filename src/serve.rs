@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pingora::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
 use crate::app::{self, App, Parts, Snapshot};
@@ -18,10 +18,10 @@ use crate::delivery::Sinks;
 use crate::diagnostic::Diagnostic;
 use crate::keys::{KeyStore, KeyView};
 use crate::listen::{self, Bound};
-use crate::notes::Actor;
 use crate::now::Now;
 use crate::proxy::{Gateway, HttpGateway};
 use crate::random::time_ordered_id;
+use crate::signals::{Signals, wait_for_signals};
 use crate::state::Penalties;
 use crate::state::penalties::upkeep;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
@@ -293,11 +293,13 @@ impl Started {
         self.runtime.spawn(refresh(app.clone()));
         self.runtime.spawn(geoip::watch(app.clone()));
         self.runtime.spawn(retention::keep(app.clone()));
+        // Whoever reads `ready` may send a signal at once, which must not find its default.
+        let signals = self.runtime.block_on(async { Signals::received() });
         app.set_ready(true);
         let said = writeln!(out, "ready").and_then(|()| out.flush());
         said.map_err(|error| start_error("standard output")(&error))?;
         self.runtime.block_on(async {
-            let asked = wait_for_signals(&app).await;
+            let asked = wait_for_signals(&app, signals).await;
             drain(&app, &stop, asked).await;
         });
         self.finish();
@@ -425,29 +427,6 @@ pub(crate) fn read_gauges(app: &App) {
         for (endpoint, healthy) in cluster.health() {
             app.metrics
                 .upstream_health(&cluster.name, &endpoint.to_string(), Some(healthy));
-        }
-    }
-}
-
-/// Reloads on SIGHUP; returns the stream of further stop signals on the first one.
-async fn wait_for_signals(app: &Arc<App>) -> Option<(Signal, Signal)> {
-    let term = signal(SignalKind::terminate());
-    let int = signal(SignalKind::interrupt());
-    let hup = signal(SignalKind::hangup());
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (term, int, hup) else {
-        tracing::error!("signals cannot be received");
-        return None;
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => return Some((term, int)),
-            _ = int.recv() => return Some((term, int)),
-            _ = hup.recv() => {
-                let app = app.clone();
-                // Compiling rules takes a while; signals are not kept waiting.
-                // The outcome is logged and audited where it is known.
-                tokio::task::spawn_blocking(move || drop(app.reload(&Actor::named("SIGHUP"))));
-            }
         }
     }
 }
