@@ -63,7 +63,7 @@ pub struct Snapshot {
     /// Its clusters, by the index routes hold.
     pub(crate) clusters: Vec<Cluster>,
     /// What connections are allowed.
-    wire: Arc<WireLimits>,
+    pub(crate) wire: Arc<WireLimits>,
     /// BLAKE3 of configuration and rules in force, for the audit trail.
     pub hash: String,
     /// The certificate authority that upstreams have been checked against since the start.

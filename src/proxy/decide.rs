@@ -40,7 +40,7 @@ pub(super) async fn decide(
 ) -> Result<Permit, Refusal> {
     identify_client(session, ctx);
     ctx.code = mitigate::take_code(session);
-    let limits = app.wire_limits().head;
+    let limits = ctx.snapshot.wire.head;
     if session.is_http2() {
         let request = session.req_header();
         hygiene::check_sizes(&request.uri, &request.headers, &limits).map_err(Refusal::Protocol)?;

@@ -281,22 +281,32 @@ fn a_full_log_refuses_and_keeps_what_it_has() {
     assert!(verify(dir.path(), &Trust::default()).unwrap().is_sound());
 }
 
-#[test]
-fn a_full_log_drops_the_oldest_and_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions {
+/// A log of 256 KiB that drops the oldest events for new ones.
+fn small(dir: &Path) -> LogOptions {
+    LogOptions {
         total_bytes_max: 256 << 10,
         when_full: WhenFull::DropOldest,
-        ..options(dir.path())
-    };
-    let (log, _) = Log::open(&options).unwrap();
-    for n in 1..=2000 {
+        ..options(dir)
+    }
+}
+
+/// Such a log, closed, that was given so many events.
+fn dropping_oldest(dir: &Path, events: u64) -> Log {
+    let (log, _) = Log::open(&small(dir)).unwrap();
+    for n in 1..=events {
         // A disk that cannot keep up is waited for; history is dropped only once it is synced.
         while log.append(&event(n)).is_err() {
             std::thread::yield_now();
         }
     }
     log.close();
+    log
+}
+
+#[test]
+fn a_full_log_drops_the_oldest_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dropping_oldest(dir.path(), 2000);
     let stats = log.stats();
     assert!(
         stats.segments_dropped > 0 && stats.bytes <= 256 << 10,

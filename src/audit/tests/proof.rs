@@ -80,25 +80,14 @@ fn the_log_goes_on_with_its_tree_whatever_became_of_the_stored_one() {
 #[test]
 fn proofs_and_verification_outlive_dropped_history() {
     let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions {
-        total_bytes_max: 256 << 10,
-        when_full: WhenFull::DropOldest,
-        ..options(dir.path())
-    };
-    let (log, _) = Log::open(&options).unwrap();
-    for n in 1..=1000 {
-        while log.append(&event(n)).is_err() {
-            std::thread::yield_now();
-        }
-    }
-    log.close();
+    let log = dropping_oldest(dir.path(), 1000);
     assert!(log.stats().events_dropped > 0);
     let keys = signed_by::keys(dir.path()).unwrap();
     let kept = events(dir.path());
     let proof = prove_dir(dir.path(), &kept[0], Some(1)).unwrap();
     proof.check(&keys, None).unwrap();
     // Reopened, the tree goes on from what is stored of the dropped events.
-    let (log, recovery) = Log::open(&options).unwrap();
+    let (log, recovery) = Log::open(&small(dir.path())).unwrap();
     assert!(recovery.is_clean(), "{recovery:?}");
     log.close();
     assert!(verify(dir.path(), &Trust::default()).unwrap().is_sound());

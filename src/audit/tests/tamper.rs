@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use tempfile::TempDir;
 
-use super::{event, options, written};
+use super::{dropping_oldest, event, options, written};
 use crate::audit::log::format::{
     CHECKPOINT_BYTES, Checkpoint, FRAME_HEADER_BYTES, Frame, HEADER_BYTES, SegmentHeader,
 };
 use crate::audit::log::frames::{Frames, Step};
-use crate::audit::{Bad, BadReason, Log, LogOptions, Search, Trust, WhenFull, read_all, verify};
+use crate::audit::{Bad, BadReason, Log, Search, Trust, read_all, verify};
 
 /// How somebody who knows the format tampers with a segment.
 #[derive(Clone, Copy, Debug)]
@@ -294,18 +294,7 @@ fn removed_oldest_segments_are_named_by_their_first_event() {
 #[test]
 fn one_segment_more_than_the_log_dropped_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions {
-        total_bytes_max: 256 << 10,
-        when_full: WhenFull::DropOldest,
-        ..options(dir.path())
-    };
-    let (log, _) = Log::open(&options).unwrap();
-    for n in 1..=1200 {
-        while log.append(&event(n)).is_err() {
-            std::thread::yield_now();
-        }
-    }
-    log.close();
+    dropping_oldest(dir.path(), 1200);
     let untouched = verify(dir.path(), &Trust::default()).unwrap();
     assert!(
         untouched.is_sound() && untouched.first_sequence > 1,
