@@ -16,6 +16,7 @@
 //! | [`audit`] | the event, the durable log, search and verification |
 //! | [`delivery`] | audit events on their way to other systems |
 //! | `erasure`, `retention` | audit events taken out again, on request and in time |
+//! | `damage` | the audit log verified beside the requests |
 //! | [`telemetry`] | metrics, spans, logs |
 //! | [`admin`] | health, metrics, audit search, explain, reload |
 //! | [`app`], [`serve`] | the composition root: start, reload, stop |
@@ -27,6 +28,7 @@ pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod config;
+mod damage;
 pub mod delivery;
 pub mod demo;
 pub mod diagnostic;

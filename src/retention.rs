@@ -63,6 +63,7 @@ async fn pass(log: &Log, retention: &Retention, due: Due) -> Result<Due, EraseEr
         for mut details in expired.plan.records() {
             if let Some(details) = details.as_object_mut() {
                 details.insert("reason".to_owned(), ACTOR.into());
+                details.insert("retention".to_owned(), retention.told());
             }
             recorded = Some(log.append(&notes::erasure(
                 ERASURE_BEGUN,
@@ -100,7 +101,12 @@ async fn drop_oldest(
     .await?;
     if let (Some(first), Some(last)) = (gone.first(), gone.last()) {
         let (segments, first, last) = (gone.len(), first.first_sequence, last.last_sequence);
-        let details = json!({"segments": segments, "first_sequence": first, "last_sequence": last});
+        let details = json!({
+            "segments": segments,
+            "first_sequence": first,
+            "last_sequence": last,
+            "retention": retention.told(),
+        });
         let record = log.append(&notes::erasure(
             RETENTION_DROPPED,
             &Actor::named(ACTOR),

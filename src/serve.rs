@@ -27,7 +27,7 @@ use crate::state::penalties::upkeep;
 use crate::telemetry::metrics::{Metrics, MetricsSettings};
 use crate::telemetry::spans::{SpanExporter, SpanSettings};
 use crate::telemetry::trace::{Sampler, SamplerSettings};
-use crate::{admin, geoip, notes, retention, rules, telemetry};
+use crate::{admin, damage, geoip, notes, retention, rules, telemetry};
 
 /// How often changes of the key store are taken in.
 const KEYS_REFRESH: Duration = Duration::from_secs(1);
@@ -293,6 +293,9 @@ impl Started {
         self.runtime.spawn(refresh(app.clone()));
         self.runtime.spawn(geoip::watch(app.clone()));
         self.runtime.spawn(retention::keep(app.clone()));
+        let data_dir = app.snapshot().config.data_dir.clone();
+        let verifying = damage::watch(&app.audit, data_dir)
+            .map_err(|error| start_error("audit verification")(&error))?;
         // Whoever reads `ready` may send a signal at once, which must not find its default.
         let signals = self.runtime.block_on(async { Signals::received() });
         app.set_ready(true);
@@ -302,6 +305,7 @@ impl Started {
             let asked = wait_for_signals(&app, signals).await;
             drain(&app, &stop, asked).await;
         });
+        drop(verifying);
         self.finish();
         Ok(())
     }

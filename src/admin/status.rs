@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::app::App;
-use crate::audit::{Log, Standing};
+use crate::audit::{Log, Standing, timestamp};
 use crate::telemetry::metrics::AuditFigures;
 
 /// 200 while new requests are welcome; else 503 with the reason in words.
@@ -27,7 +27,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, &'static
 
 /// The figures of the audit log.
 pub(super) async fn audit_status(State(app): State<Arc<App>>) -> Response {
-    let stats = app.audit.stats();
+    let (stats, soundness) = (app.audit.stats(), app.audit.soundness());
     let snapshot = app.snapshot();
     super::json(&json!({
         "standing": app.audit.standing(),
@@ -39,6 +39,9 @@ pub(super) async fn audit_status(State(app): State<Arc<App>>) -> Response {
         "synced_sequence": stats.synced_sequence,
         "signed_sequence": stats.signed_sequence,
         "history_broken": stats.history_broken,
+        "verified_at": soundness.verified_micros.map(rfc3339),
+        "damaged_places": soundness.bad.len(),
+        "first_damaged_place": soundness.bad.first().map(ToString::to_string),
         "since_start": {
             "events": stats.events_appended,
             "events_refused": stats.events_refused,
@@ -51,9 +54,13 @@ pub(super) async fn audit_status(State(app): State<Arc<App>>) -> Response {
     }))
 }
 
+fn rfc3339(unix_micros: i64) -> String {
+    String::from_utf8_lossy(&timestamp::text(unix_micros)).into_owned()
+}
+
 /// The same for metrics.
 pub(crate) fn audit_figures(log: &Log) -> AuditFigures {
-    let (stats, standing) = (log.stats(), log.standing());
+    let (stats, standing, soundness) = (log.stats(), log.standing(), log.soundness());
     AuditFigures {
         bytes: stats.bytes,
         full: standing == Standing::Full,
@@ -63,5 +70,7 @@ pub(crate) fn audit_figures(log: &Log) -> AuditFigures {
         sign_failures: stats.sign_errors,
         unsigned_events: stats.last_sequence.saturating_sub(stats.signed_sequence),
         history_broken: stats.history_broken,
+        damaged_places: soundness.bad.len() as u64,
+        verified_secs: soundness.verified_micros.unwrap_or(0).div_euclid(1_000_000),
     }
 }

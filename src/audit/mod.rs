@@ -36,7 +36,7 @@ pub use event_id::EventIds;
 pub use log::{
     AppendError, Durability, ERASURE_BEGUN, ERASURE_DONE, EraseError, Erasure, ErasurePlan, Extent,
     Followed, FollowedEvent, Follower, KeyRing, KeyRingError, Log, LogOptions, LogStats, Lost,
-    OpenError, Position, Recovery, Standing, WhenFull,
+    OpenError, Position, Recovery, Soundness, Standing, WhenFull,
 };
 pub use proof::key::SIGNING_KEY_FILE;
 pub use proof::{Proof, ProofError, PublicKey, TreeHead, Trust, Unproved, prove_dir, signed_by};

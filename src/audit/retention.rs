@@ -3,6 +3,10 @@
 //! Days are whole days of UTC: an event is kept to the end of the last of them, so that a log is not rewritten for each
 //! event that comes of age. It erases nothing: the log does.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
 use super::view::EventView;
 
 /// Microseconds of a day.
@@ -22,6 +26,12 @@ impl Retention {
     pub fn shortest(&self) -> Option<u32> {
         let tags = self.tags.iter().map(|(_, days)| *days);
         tags.chain(self.default_days).min()
+    }
+
+    /// The terms as the records of what goes by them state them.
+    pub(crate) fn told(&self) -> Value {
+        let tags = self.tags.iter().map(|(tag, days)| (*tag, *days));
+        json!({"default_days": self.default_days, "tags": tags.collect::<BTreeMap<_, _>>()})
     }
 
     /// When the stored event is past, in microseconds since 1970. `None`: it is kept for good, or is none this

@@ -28,6 +28,10 @@ pub struct AuditFigures {
     pub unsigned_events: u64,
     /// History differs from what was signed.
     pub history_broken: bool,
+    /// Damaged places that were found.
+    pub damaged_places: u64,
+    /// When all of it was last verified, in seconds since 1970; 0 for never.
+    pub verified_secs: i64,
 }
 
 /// The families.
@@ -43,6 +47,8 @@ pub(super) struct AuditMetrics {
     sign_failures: Counter,
     unsigned: Gauge,
     broken: Gauge,
+    damaged: Gauge,
+    verified: Gauge,
 }
 
 impl AuditMetrics {
@@ -59,6 +65,8 @@ impl AuditMetrics {
             sign_failures: r.single(&table::AUDIT_SIGN_FAILURES),
             unsigned: r.single(&table::AUDIT_UNSIGNED),
             broken: r.single(&table::AUDIT_HISTORY_BROKEN),
+            damaged: r.single(&table::AUDIT_DAMAGED),
+            verified: r.single(&table::AUDIT_VERIFIED),
         };
         // Alerts ask for them before anything happened.
         for reason in ["full", "behind", "storage"] {
@@ -85,6 +93,8 @@ impl AuditMetrics {
         gauge(&self.failing, u64::from(figures.failing));
         gauge(&self.unsigned, figures.unsigned_events);
         gauge(&self.broken, u64::from(figures.history_broken));
+        gauge(&self.damaged, figures.damaged_places);
+        self.verified.set(figures.verified_secs);
         // Counted where they happen; only mirrored here.
         let mirror = |counter: &Counter, total: u64| {
             counter.inner().fetch_max(total, Ordering::Relaxed);

@@ -169,7 +169,7 @@ macro_rules! families {
 
 families! {
     HTTP_REQUESTS: "rg_http_requests_total", Kind::Counter,
-        ["method", "endpoint", "status_code", "organization_id"], open ["organization_id"], 160,
+        ["method", "endpoint", "status_code", "organization_id"], open ["organization_id"], 159,
         "Requests answered, refusals included";
     HTTP_REQUEST_DURATION: "rg_http_request_duration_seconds", Kind::Histogram(&REQUEST_SECONDS),
         ["method", "endpoint"], open ["method"], 213,
@@ -280,6 +280,12 @@ families! {
     AUDIT_HISTORY_BROKEN: "rg_audit_history_broken", Kind::Gauge,
         [], open [], 1,
         "1 when the audit events on disk are not those that were signed";
+    AUDIT_DAMAGED: "rg_audit_damaged_places", Kind::Gauge,
+        [], open [], 1,
+        "Damaged places of the audit log that a start or a verification found, 100 at most";
+    AUDIT_VERIFIED: "rg_audit_verified_seconds", Kind::Gauge,
+        [], open [], 1,
+        "When all of the audit log was last verified, in seconds since 1970; 0 before that";
     GEOIP_BUILD: "rg_geoip_build_seconds", Kind::Gauge,
         [], open [], 1,
         "When the GeoIP database that answers was made, in seconds since 1970; 0 without one";

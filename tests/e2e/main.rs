@@ -13,6 +13,7 @@ mod audit;
 mod command_line;
 mod complexity;
 mod crash;
+mod damage;
 mod dashboards;
 mod demo;
 mod disk_full;

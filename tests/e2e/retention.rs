@@ -12,7 +12,7 @@ use crate::support::{Gateway, Setup, Upstream, eventually};
 const DAY: i64 = 86_400_000_000;
 
 /// The files of a log that a gateway of forty days ago wrote: events without a tag, then with `hipaa` by turns.
-fn old_log() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn old_log() -> Vec<(String, Vec<u8>)> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = LogOptions {
         signing_key_file: folder.path().join("audit-signing.key"),
@@ -82,6 +82,7 @@ async fn events_go_when_the_longest_of_their_tags_is_over_and_the_rest_stays_pro
     assert_eq!(gateway.exit().await, Some(0));
 
     let days = json!({"default_days": 30, "tags": {"hipaa": 365, "ccpa": 1}});
+    let terms = days.clone();
     gateway.rewrite(|file| file["audit"]["retention"] = days);
     gateway.restart().await;
     assert_eq!(gateway.get("/v1/graphs").await.status, 200);
@@ -104,6 +105,17 @@ async fn events_go_when_the_longest_of_their_tags_is_over_and_the_rest_stays_pro
         (told("audit.retention.dropped") && told("audit.erasure.done")).then_some(())
     })
     .await;
+    for event in gateway.exported() {
+        let by_retention = match event["endpoint"].as_str() {
+            Some("audit.retention.dropped") => true,
+            Some("audit.erasure.begun") => event["details"]["reason"] == "audit.retention",
+            _ => false,
+        };
+        assert!(
+            !by_retention || event["details"]["retention"] == terms,
+            "{event}"
+        );
+    }
     // It says nothing of an event that was erased without a record, and proves what is left.
     let verified = gateway.command(&["audit", "verify", "--data-dir", "data"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");

@@ -83,8 +83,8 @@ async fn a_history_that_is_not_what_was_signed_is_told() {
     eventually("an event of it", async || {
         let path = "/audit/events?severity=critical";
         let found = gateway.admin(Method::GET, path).await.json();
-        let event = found["events"].as_array()?.first()?;
-        assert_eq!(event["endpoint"], "audit.history.broken", "{event}");
+        let mut events = found["events"].as_array()?.iter();
+        events.find(|event| event["endpoint"] == "audit.history.broken")?;
         Some(())
     })
     .await;

@@ -23,6 +23,7 @@ use super::options::{Durability, LogOptions};
 use super::recover::recover;
 use super::report::{AppendError, LogStats, OpenError, Position, Recovery};
 use super::segments::LOCK_FILE;
+use super::soundness::Soundness;
 use super::storage::{Directory, Storage};
 use super::summary::Traits;
 use super::writer::{Entry, UNSYNCED_EVENTS_MAX, Writer};
@@ -81,6 +82,8 @@ pub(super) struct Shared {
     pub(super) public_key: PublicKey,
     /// Held while events are erased.
     pub(super) erasing: Mutex<()>,
+    /// What is known of damage.
+    pub(super) soundness: Mutex<Soundness>,
 }
 
 pub(super) struct State {
@@ -144,6 +147,10 @@ impl Log {
             durability,
             interval: options.sync_interval.max(SYNC_INTERVAL_MIN),
             erasing: Mutex::new(()),
+            soundness: Mutex::new(Soundness {
+                verified_micros: None,
+                bad: recovery.bad(),
+            }),
             public_key: keeper.notary.public_key().clone(),
             distress: AtomicU8::new(writer.distress() as u8),
             alarm: Mutex::new(Alarm::new()),

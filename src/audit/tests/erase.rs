@@ -7,9 +7,19 @@ use crate::audit::verify::BadReason;
 use crate::erasure::{Request, Summary};
 use crate::notes::Actor;
 
-async fn erase(log: &Log, request: Request) -> Result<Summary, EraseError> {
+pub(super) async fn erase(log: &Log, request: Request) -> Result<Summary, EraseError> {
     let elsewhere = Path::new("/nonexistent");
     crate::erasure::erase(log, elsewhere, request).await
+}
+
+pub(super) fn of_text(text: &str) -> Request {
+    Request {
+        search: Search {
+            text: Some(text.to_owned()),
+            ..Search::default()
+        },
+        ..of("", false)
+    }
 }
 
 fn of(organization: &str, dry_run: bool) -> Request {

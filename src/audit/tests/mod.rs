@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::log::format::HEADER_BYTES;
 use super::*;
 
+mod beside;
 mod erase;
 mod follow;
 mod mutate;

@@ -18,10 +18,11 @@ use crate::audit::log::encrypted::read_only;
 use crate::audit::log::format::{Begun, Frame, HEADER_BYTES, Kind};
 use crate::audit::log::frames::{Frames, Step};
 use crate::audit::log::segments::{Segment, segments};
-use crate::audit::log::storage::{Storage, read_whole};
+use crate::audit::log::storage::Storage;
 use crate::audit::proof::check::{Place, SignedCheck, Trust};
 use crate::audit::proof::erasures::Erasures;
 use crate::audit::proof::{Hash, TreeHead};
+use beside::Compared;
 use drops::Drops;
 pub use place::{Bad, BadReason, LogFile};
 
@@ -137,14 +138,21 @@ pub(crate) fn verify_storage(storage: &dyn Storage, trust: &Trust) -> io::Result
     check.begin(first.map_or(1, |header| header.first_sequence));
     let mut indexes = Vec::new();
     for (at, segment) in segments.iter().enumerate() {
-        let bytes = match read_whole(storage, &segment.name) {
+        let bytes = match read_segment(storage, segment) {
             Ok(bytes) => bytes,
             // Dropped by the writer since it was listed: history now begins later.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
+        let bad = check.seen.bad_total;
         check.segment(segment, &bytes, at + 1 == segments.len());
-        indexes.push((beside::index(storage, segment, &bytes)?, check.last));
+        // Of a segment that is changed itself the index must differ, and may be the better witness.
+        let index = if check.seen.bad_total == bad {
+            beside::index(storage, segment, &bytes)?
+        } else {
+            (segment.ordinal, Compared::Same)
+        };
+        indexes.push((index, check.last));
     }
     let last = LogFile::Segment(segments.last().map_or(0, |segment| segment.ordinal));
     check.end(last);
@@ -153,6 +161,13 @@ pub(crate) fn verify_storage(storage: &dyn Storage, trust: &Trust) -> io::Result
         check.seen.add(NO_LOG);
     }
     Ok(check.seen)
+}
+
+/// Reads what a segment held when segments were listed. What is appended to the last one during a long look is not
+/// covered by the signatures read before it, and would count as unsigned.
+fn read_segment(storage: &dyn Storage, segment: &Segment) -> io::Result<Vec<u8>> {
+    let bytes = usize::try_from(segment.bytes).unwrap_or(usize::MAX);
+    storage.open(&segment.name)?.read_at(0, bytes)
 }
 
 struct Check<'s> {
