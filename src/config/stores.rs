@@ -78,4 +78,6 @@ pub struct SplunkSink {
     pub acknowledge: bool,
     /// Between two questions for an acknowledgement.
     pub acknowledge_poll: Duration,
+    /// How long an acknowledgement is waited for at first.
+    pub acknowledge_timeout: Duration,
 }

@@ -17,12 +17,14 @@ mod cursor;
 mod dead_letters;
 mod http;
 mod net;
+mod outage;
 mod outstanding;
 mod pace;
 mod search;
 mod sinks;
 #[cfg(test)]
 mod tests;
+mod untold;
 mod worker;
 mod workers;
 

@@ -15,14 +15,17 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::cursor::Cursor;
 use super::dead_letters::DeadLetters;
+use super::outage::{self, Outage};
 use super::outstanding::{Outstanding, Pause};
 use super::pace::Pace;
+use super::untold::{DEAD_LETTERS, Letters, Untold};
 use super::{Delivery, Limits, Record, Sink};
 use crate::audit::{AuditEvent, FollowedEvent, Follower, Log, Lost, Position, Severity};
 use crate::config::StartAt;
@@ -85,6 +88,8 @@ struct Running {
     orders: watch::Receiver<Order>,
     backoff: Backoff,
     pace: Pace,
+    untold: Untold,
+    outage: Outage,
     is_up: bool,
     /// Everything up to here was read.
     through: u64,
@@ -118,6 +123,8 @@ impl Worker {
             orders: self.orders,
             backoff: Backoff::default(),
             pace: Pace::of(self.limits.events_max),
+            untold: Untold::default(),
+            outage: Outage::default(),
             is_up: true,
             through: begin,
             caught_up: false,
@@ -125,9 +132,11 @@ impl Worker {
         running.metrics.up(true);
         while let Ok(batch) = running.gather().await {
             if running.offer(batch).await.is_err() {
-                return;
+                break;
             }
         }
+        let letters = running.untold.take(Instant::now());
+        running.tell_of_dead(letters);
     }
 
     /// The stored place, or the one a new sink begins at.
@@ -192,12 +201,18 @@ impl Running {
         }
     }
 
-    /// Waits for the log to grow, then for a whole batch or the linger time. An order cuts it short.
+    /// Waits for the log to grow, then for a whole batch or the linger time. An order cuts it short, and so do dead
+    /// letters to tell of.
     async fn wait_for_events(&mut self) -> Result<(), Ended> {
         let first = self.log.grown(Position(self.through));
+        let due = self.untold.due();
         tokio::select! {
             grown = first => grown.map_err(|_| Ended)?,
             changed = self.orders.changed() => return changed.map_err(|_| Ended),
+            () = until(due) => {
+                self.tell_of_dead_when_due();
+                return Ok(());
+            }
         }
         let last = self.through + self.pace.events() as u64 - 1;
         tokio::select! {
@@ -215,17 +230,30 @@ impl Running {
             events,
         } = lost;
         tracing::error!(sink = %self.name, first, last, events, "events were gone from the audit log before the sink took them");
-        let now = Now::read();
         let details = json!({"sink": &*self.name, "first_sequence": first, "last_sequence": last, "events": events});
-        let event = AuditEvent::system(
-            time_ordered_id(now),
-            now.unix_micros,
-            Severity::Error,
-            "audit.sink.lost",
-            details,
-        );
         // The counter tells of it as well.
-        drop(self.log.append(&event));
+        drop(
+            self.log
+                .append(&event(Severity::Error, "audit.sink.lost", details)),
+        );
+    }
+
+    fn tell_of_dead_when_due(&mut self) {
+        let letters = self.untold.take_due(Instant::now());
+        self.tell_of_dead(letters);
+    }
+
+    /// Tells of dead letters. A log that has no room for it is told later.
+    fn tell_of_dead(&mut self, letters: Option<Letters>) {
+        let Some(letters) = letters else {
+            return;
+        };
+        let (events, reason) = (letters.events, &letters.reason);
+        tracing::error!(sink = %self.name, events, %reason, "events rejected, they are among the dead letters");
+        let event = event(Severity::Error, DEAD_LETTERS, letters.details(&self.name));
+        if self.log.append_unless_full(&event).is_err() {
+            self.untold.put_back(letters);
+        }
     }
 
     /// Offers a batch until every event of it is settled, then stores the cursor.
@@ -256,6 +284,10 @@ impl Running {
                     self.went_down(&pause);
                     if settled.delivered > 0 {
                         self.backoff.reset();
+                        self.tell_of_end();
+                    } else if self.outage.failed(Instant::now()) {
+                        let details = outage::down(&self.name, &pause.cause);
+                        self.tell(Severity::Warning, outage::DOWN, details);
                     }
                     let time = self.backoff.next(pause.after, fastrand::f64());
                     if *self.orders.borrow() != Order::Run {
@@ -280,20 +312,34 @@ impl Running {
     }
 
     async fn bury(&mut self, rejected: Vec<(Record, String)>) -> Result<(), Ended> {
-        let Some((_, reason)) = rejected.first() else {
-            return Ok(());
-        };
-        let events = rejected.len();
-        tracing::error!(sink = %self.name, events, %reason, "events rejected, they are among the dead letters");
-        let rejected = Arc::new(rejected);
-        self.on_disk(move |disk| disk.dead_letters.write(&rejected, Now::read()))
-            .await?;
-        self.metrics.rejected(events);
+        if !rejected.is_empty() {
+            let rejected = Arc::new(rejected);
+            let written = rejected.clone();
+            self.on_disk(move |disk| disk.dead_letters.write(&written, Now::read()))
+                .await?;
+            self.metrics.rejected(rejected.len());
+            self.untold.add(&rejected);
+        }
+        self.tell_of_dead_when_due();
         Ok(())
+    }
+
+    /// Tells of the end of an outage that was told of.
+    fn tell_of_end(&mut self) {
+        if let Some(lasted) = self.outage.ended(Instant::now()) {
+            let details = outage::up(&self.name, lasted);
+            self.tell(Severity::Info, outage::UP, details);
+        }
+    }
+
+    /// Leaves an event that a log which is full does without: metrics and the log of the process tell as well.
+    fn tell(&self, severity: Severity, what: &'static str, details: Value) {
+        drop(self.log.append_unless_full(&event(severity, what, details)));
     }
 
     fn came_up(&mut self) {
         self.backoff.reset();
+        self.tell_of_end();
         if !self.is_up {
             self.is_up = true;
             self.metrics.up(true);
@@ -336,6 +382,26 @@ impl Running {
             }
             wait(&mut self.orders, DISK_RETRY).await?;
         }
+    }
+}
+
+/// An event of a sink's own life.
+fn event(severity: Severity, what: &'static str, details: Value) -> AuditEvent<'static> {
+    let now = Now::read();
+    AuditEvent::system(
+        time_ordered_id(now),
+        now.unix_micros,
+        severity,
+        what,
+        details,
+    )
+}
+
+/// Waits until an instant; without one for ever.
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -160,7 +160,7 @@ async fn a_collector_over_a_bad_link_has_each_event_by_fluentds_protocol() {
 fn splunk(link: &Link, acknowledge: bool) -> Value {
     let url = format!("http://{}", link.address);
     json!({"splunk": {"url": url, "token": {"file": "token"}, "acknowledge": acknowledge,
-                      "acknowledge_poll_ms": 20}})
+                      "acknowledge_poll_ms": 20, "acknowledge_timeout_ms": 6_000}})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,12 @@
 //! Audit events reach stores that take them by id, whatever the stores answer. The stores here are stand-ins.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use http::Method;
+use rg_gateway::now::Now;
 use serde_json::{Value, json};
 
-use crate::sink_faults::in_time;
 use crate::support::{Gateway, Mood, Setup, StoreStandIn, Upstream, eventually};
 
 pub(crate) async fn delivering(upstream: &Upstream, sinks: Value) -> Gateway {
@@ -65,6 +66,23 @@ pub(crate) fn once(ids: &[String]) -> HashMap<String, usize> {
     ids.iter().map(|id| (id.clone(), 1)).collect()
 }
 
+/// Waits until a store has every event of the log once, but for those that are dead letters.
+async fn has_all_but(store: &StoreStandIn, gateway: &Gateway, but: &[String]) {
+    eventually("every other event to be stored once", async || {
+        let mut ids = logged(gateway);
+        ids.retain(|id| !but.contains(id));
+        (store.copies() == once(&ids)).then_some(())
+    })
+    .await;
+}
+
+/// The events that tell of dead letters.
+fn tellings(gateway: &Gateway) -> Vec<Value> {
+    let mut events = gateway.exported();
+    events.retain(|event| event["endpoint"] == "audit.sink.dead_letters");
+    events
+}
+
 pub(crate) async fn is_down(gateway: &Gateway, sink: &str) {
     let down = format!("rg_audit_sink_up{{sink=\"{sink}\"}} 0");
     eventually("the sink to be down", async || {
@@ -113,12 +131,48 @@ async fn an_event_at_fault_is_set_apart_and_all_others_arrive() {
     ask(&gateway, &["g1", "g2", "poisoned", "g3"]).await;
     let poisoned = about(&gateway, "poisoned");
     assert_eq!(poisoned.len(), 1);
-    let mut ids = logged(&gateway);
-    ids.retain(|id| !poisoned.contains(id));
-    store.has_all(&ids).await;
-    assert_eq!(store.copies(), once(&ids));
+    let told = eventually("it to be told", async || tellings(&gateway).pop()).await;
+    has_all_but(&store, &gateway, &poisoned).await;
     assert_eq!(dead(&gateway, "search"), poisoned);
+    assert_eq!(
+        (&told["event_type"], &told["severity"]),
+        (&json!("system_event"), &json!("error"))
+    );
+    let details = &told["details"];
+    assert_eq!(
+        (&details["sink"], &details["events"]),
+        (&json!("search"), &json!(1))
+    );
+    assert_eq!(details["first_event_id"], poisoned[0]);
+    let reason = details["reason"].as_str().expect("a reason");
+    assert!(reason.contains("abhorred"), "{reason}");
     gateway.finish().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_events_at_fault_is_told_in_few_and_events_of_it_are_not_told_of() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::search().await);
+    // Every event holds this, those that tell of dead letters too.
+    store.is(Mood::Abhors("schema_version".to_owned()));
+    let gateway = delivering(&upstream, json!([search("search", &store.url())])).await;
+    ask(&gateway, &["g1"; 60]).await;
+    eventually("every event to be a dead letter", async || {
+        (dead(&gateway, "search") == logged(&gateway)).then_some(())
+    })
+    .await;
+    assert_eq!(tellings(&gateway).len(), 1);
+    assert_eq!(gateway.stderr().matches("events rejected").count(), 1);
+    // The others are told of at the end, at the latest.
+    let mut gateway = gateway;
+    gateway.signal("TERM");
+    assert_eq!(gateway.exit().await, Some(0));
+    let told: u64 = tellings(&gateway)
+        .iter()
+        .map(|event| event["details"]["events"].as_u64().expect("a number"))
+        .sum();
+    let mut events = gateway.exported();
+    events.retain(|event| event["endpoint"] != "audit.sink.dead_letters");
+    assert_eq!(told, events.len() as u64);
 }
 
 #[tokio::test]
@@ -141,14 +195,12 @@ async fn a_batch_too_large_for_the_store_is_halved_until_it_fits() {
     let longest = events.iter().map(|event| event.to_string().len()).max();
     // Room for the longest other event with its action line, and for few together.
     store.is(Mood::Narrow(longest.expect("events") + 250));
-    let mut ids = logged(&gateway);
-    ids.retain(|id| *id != large);
-    store.has_all(&ids).await;
     eventually("the one that never fits to be set apart", async || {
         (dead(&gateway, "search") == [large.as_str().expect("an id")]).then_some(())
     })
     .await;
-    assert_eq!(store.copies(), once(&ids));
+    let large = [large.as_str().expect("an id").to_owned()];
+    has_all_but(&store, &gateway, &large).await;
     gateway.finish().await;
 }
 
@@ -208,14 +260,11 @@ async fn splunk_names_the_event_at_fault_and_gets_all_others() {
     let gateway = setup.start().await;
     ask(&gateway, &["g1", "poisoned", "g2"]).await;
     let poisoned = about(&gateway, "poisoned");
-    let mut ids = logged(&gateway);
-    ids.retain(|id| !poisoned.contains(id));
-    store.has_all(&ids).await;
-    assert_eq!(store.copies(), once(&ids));
     eventually("the one at fault to be set apart", async || {
         (dead(&gateway, "siem") == poisoned).then_some(())
     })
     .await;
+    has_all_but(&store, &gateway, &poisoned).await;
     gateway.finish().await;
 }
 
@@ -248,18 +297,43 @@ async fn splunk_tells_of_an_acknowledgement_once_and_a_lost_one_costs_a_second_c
     store.is(Mood::Lies(1));
     let setup = Setup::from(&upstream).beside("token", "hec-token\n");
     let mut sink = splunk(&store.url(), true);
-    // Less than the polls of one batch take, in which nothing else is offered.
-    sink["timeout_ms"] = json!(19_000);
-    sink["splunk"]["acknowledge_poll_ms"] = json!(10);
+    sink["splunk"]["acknowledge_timeout_ms"] = json!(500);
     let gateway = setup.with("audit.sinks", json!([sink])).start().await;
     ask(&gateway, &["g1"; 5]).await;
-    in_time("a batch to be there twice", async || {
+    // Nothing else is offered before it is given up.
+    eventually("a batch to be there twice", async || {
         let copies = store.copies();
         copies.values().any(|copies| *copies == 2).then_some(())
     })
     .await;
     store.has_all(&logged(&gateway)).await;
     assert_eq!(dead(&gateway, "siem"), [""; 0]);
+    assert!(store.copies().values().all(|copies| *copies <= 2));
+    gateway.finish().await;
+}
+
+#[tokio::test]
+async fn splunk_whose_acknowledgements_never_come_is_posted_to_ever_more_seldom() {
+    let (upstream, store) = (Upstream::start().await, StoreStandIn::splunk().await);
+    store.is(Mood::Unsure);
+    let setup = Setup::from(&upstream).beside("token", "hec-token\n");
+    let mut sink = splunk(&store.url(), true);
+    sink["splunk"]["acknowledge_timeout_ms"] = json!(200);
+    let gateway = setup.with("audit.sinks", json!([sink])).start().await;
+    let mut posts = Vec::new();
+    for _ in 0..4 {
+        store.is_asked_again().await;
+        posts.push(Now::read());
+    }
+    let waits: Vec<Duration> = posts
+        .windows(2)
+        .map(|pair| pair[1].since(pair[0]))
+        .collect();
+    for (wait, least) in waits.iter().zip([200, 400, 800]) {
+        assert!(*wait >= Duration::from_millis(least * 9 / 10), "{waits:?}");
+    }
+    store.is(Mood::Takes);
+    store.has_all(&logged(&gateway)).await;
     gateway.finish().await;
 }
 
@@ -304,14 +378,11 @@ async fn logstash_gets_all_but_the_event_at_fault_and_a_lost_answer_repeats_one_
     is_down(&gateway, "elk").await;
     store.is(Mood::Abhors("poisoned".to_owned()));
     let poisoned = about(&gateway, "poisoned");
-    let mut ids = logged(&gateway);
-    ids.retain(|id| !poisoned.contains(id));
-    store.has_all(&ids).await;
-    assert_eq!(store.copies(), once(&ids));
     eventually("the one at fault to be set apart", async || {
         (dead(&gateway, "elk") == poisoned).then_some(())
     })
     .await;
+    has_all_but(&store, &gateway, &poisoned).await;
 
     store.is(Mood::Lies(1));
     ask(&gateway, &["g5"]).await;

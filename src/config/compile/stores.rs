@@ -244,6 +244,7 @@ impl Compiler<'_> {
             host: shape.host.as_ref().map(text),
             acknowledge: shape.acknowledge.value,
             acknowledge_poll: millis(&shape.acknowledge_poll_ms),
+            acknowledge_timeout: millis(&shape.acknowledge_timeout_ms),
         })
     }
 

@@ -142,6 +142,10 @@ pub(in crate::config) struct SplunkSinkShape {
     /// Between two questions for an acknowledgement.
     #[schemars(range(min = 10, max = 60_000))]
     pub(in crate::config) acknowledge_poll_ms: Placed<u64>,
+    /// How long an acknowledgement is waited for before the batch is posted again; twice as long after each time, up to
+    /// five minutes.
+    #[schemars(range(min = 100, max = 300_000))]
+    pub(in crate::config) acknowledge_timeout_ms: Placed<u64>,
 }
 
 impl Default for SplunkSinkShape {
@@ -156,6 +160,7 @@ impl Default for SplunkSinkShape {
             host: None,
             acknowledge: by_default(false),
             acknowledge_poll_ms: by_default(1_000_u64),
+            acknowledge_timeout_ms: by_default(60_000_u64),
         }
     }
 }

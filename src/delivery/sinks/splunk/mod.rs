@@ -1,18 +1,21 @@
 //! Splunk, by its HTTP Event Collector.
 //!
 //! The collector's success says that events look valid, not that they are indexed. With `acknowledge` a batch
-//! counts as delivered only when the indexer acknowledges it, which the token must be set up for; a batch that is
-//! not acknowledged in [`POLLS_MAX`] polls is posted again. Splunk knows no ids of ours, so a batch whose answer or
-//! acknowledgement was lost is there twice: `event_id` is indexed beside each event to tell copies by.
+//! counts as delivered only when the indexer acknowledges it, which the token must be set up for. An acknowledgement may
+//! never come: the indexer was restarted, or told of it in an answer that was lost, which it does once. So it is
+//! waited for [within bounds](pending::Patience), and the batch then posted again. Splunk knows no ids of ours: such a
+//! batch may be there twice, and `event_id` is indexed beside each event to tell copies by.
 
 mod answer;
 mod event;
+mod pending;
 
 use std::time::Duration;
 
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::json;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::SplunkSink;
@@ -20,13 +23,11 @@ use crate::delivery::http::{Ask, HttpClient};
 use crate::delivery::{BoxFuture, Delivery, Record, Sink};
 use answer::Posted;
 use event::Filing;
+use pending::{Patience, Pending};
 
 const EVENT_PATH: &str = "/services/collector/event";
 const ACK_PATH: &str = "/services/collector/ack";
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
-
-/// How often an acknowledgement is asked for before the batch is posted again.
-const POLLS_MAX: u32 = 300;
 
 /// Delivers to one token of a collector.
 pub(super) struct Splunk {
@@ -38,29 +39,9 @@ pub(super) struct Splunk {
     poll_interval: Duration,
     /// Whether the token is known to acknowledge: events posted to one that does not would be posted for ever.
     acknowledges: bool,
+    patience: Patience,
     /// Posted and not acknowledged yet; kept over calls that were cut off, so that it need not be posted again.
     pending: Option<Pending>,
-}
-
-/// A batch on its way through the indexer.
-struct Pending {
-    first: Uuid,
-    last: Uuid,
-    count: usize,
-    ack_id: u64,
-    polls: u32,
-}
-
-impl Pending {
-    fn is_of(&self, batch: &[Record]) -> bool {
-        self.count == batch.len()
-            && batch
-                .first()
-                .is_some_and(|record| record.event_id == self.first)
-            && batch
-                .last()
-                .is_some_and(|record| record.event_id == self.last)
-    }
 }
 
 impl Splunk {
@@ -86,6 +67,7 @@ impl Splunk {
             acknowledge: settings.acknowledge,
             poll_interval: settings.acknowledge_poll,
             acknowledges: false,
+            patience: Patience::of(settings.acknowledge_timeout),
             pending: None,
         }
     }
@@ -107,7 +89,10 @@ impl Splunk {
             match self.post(batch).await {
                 Posted::Not(delivery) => return delivery,
                 Posted::Taken { .. } if !self.acknowledge => return Delivery::Accepted,
-                Posted::Taken { ack_id } => self.pending = pending(batch, ack_id),
+                Posted::Taken { ack_id } => {
+                    let until = Instant::now() + self.patience.time();
+                    self.pending = Pending::of(batch, ack_id, until);
+                }
             }
         }
         self.indexed().await
@@ -132,30 +117,32 @@ impl Splunk {
         }
     }
 
-    /// Waits until the pending batch is acknowledged; the worker's deadline bounds one wait, [`POLLS_MAX`] all.
+    /// Waits until the pending batch is acknowledged; the worker's deadline bounds one wait, patience all of them.
     async fn indexed(&mut self) -> Delivery {
         loop {
-            let Some(pending) = &mut self.pending else {
+            let Some(pending) = &self.pending else {
                 return Delivery::Retry {
                     after: None,
                     cause: "the token does not acknowledge: the answer bears no ackId".to_owned(),
                 };
             };
-            pending.polls += 1;
-            let (ack_id, last) = (pending.ack_id, pending.polls >= POLLS_MAX);
+            let (ack_id, until) = (pending.ack_id, pending.until);
             let asked = self.asked_for(ack_id).await;
-            if last || asked == Ok(true) {
+            if asked == Ok(true) {
                 self.pending = None;
+                self.patience.acknowledged();
+                return Delivery::Accepted;
             }
-            match asked {
-                Ok(true) => return Delivery::Accepted,
-                Ok(false) if last => {
-                    let cause = format!("not acknowledged in {POLLS_MAX} polls");
-                    return Delivery::Retry { after: None, cause };
-                }
-                Ok(false) => tokio::time::sleep(self.poll_interval).await,
-                Err(cause) => return Delivery::Retry { after: None, cause },
+            if Instant::now() >= until {
+                self.pending = None;
+                let waited = self.patience.exhausted().as_millis();
+                let cause = format!("not acknowledged within {waited} ms, to be posted again");
+                return Delivery::Retry { after: None, cause };
             }
+            if let Err(cause) = asked {
+                return Delivery::Retry { after: None, cause };
+            }
+            tokio::time::sleep(self.poll_interval).await;
         }
     }
 
@@ -171,16 +158,6 @@ impl Splunk {
         let answer = self.client.send(ask).await?;
         answer::acknowledged(&answer, ack_id)
     }
-}
-
-fn pending(batch: &[Record], ack_id: Option<u64>) -> Option<Pending> {
-    Some(Pending {
-        first: batch.first()?.event_id,
-        last: batch.last()?.event_id,
-        count: batch.len(),
-        ack_id: ack_id?,
-        polls: 0,
-    })
 }
 
 impl Sink for Splunk {
