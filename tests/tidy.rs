@@ -5,6 +5,7 @@
 // Clippy lets test code unwrap and panic; this tells it that all of it is.
 #![cfg(test)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -247,4 +248,47 @@ fn no_path_of_a_machine_is_committed() {
         }
     }
     assert_none(&offences);
+}
+
+/// The words between double quotes that are names of events, such as `gateway.started`.
+fn event_names(text: &str) -> BTreeSet<String> {
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let literals = text.split(['"', '`']).skip(1).step_by(2);
+    literals
+        .filter(|literal| literal.contains('.') && literal.split('.').all(is_word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn events_of_the_gateway_itself_are_documented() {
+    let tellers = [
+        "src/notes.rs",
+        "src/damage.rs",
+        "src/state/penalties/events.rs",
+        "src/audit/log/dropping.rs",
+        "src/audit/log/erase.rs",
+        "src/audit/log/keeper.rs",
+        "src/delivery/outage.rs",
+        "src/delivery/untold.rs",
+        "src/delivery/worker.rs",
+    ];
+    let mut told = BTreeSet::new();
+    for source in sources(&["src"]) {
+        if tellers.iter().any(|teller| source.path.ends_with(teller)) {
+            for (_, line) in source.code() {
+                told.extend(event_names(line));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/events.md")).expect("a document");
+    let (_, table) = document
+        .split_once("## Events of the gateway itself")
+        .expect("its heading");
+    let (table, _) = table.split_once("\n## ").expect("another heading");
+    let cells = table.lines().filter_map(|line| line.split('|').nth(1));
+    let documented: BTreeSet<String> = cells.flat_map(event_names).collect();
+    assert_eq!(told, documented);
 }
