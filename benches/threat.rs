@@ -231,7 +231,9 @@ impl Frame {
 }
 
 /// What clients send in bulk.
-const HONEST: [(&str, Frame, &str); 6] = [
+const HONEST: [(&str, Frame, &str); 8] = [
+    ("names", Frame::Strings, "O'Neill #"),
+    ("short cells", Frame::Cells, "R&D #"),
     ("short notes", Frame::Strings, "R&D; # or 6 (2nd floor)"),
     (
         "addresses",

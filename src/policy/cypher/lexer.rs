@@ -112,25 +112,39 @@ impl Token {
 
 /// Reads a text into tokens. Texts beyond 4 GiB are cut, which no caller reaches.
 pub fn tokens(text: &[u8]) -> Tokens {
-    let mut reader = Reader {
-        text,
-        at: 0,
-        out: Tokens::default(),
-    };
-    reader.out.list.reserve((text.len() / 3).min(TOKENS_MAX));
-    while reader.at < text.len() && !reader.out.cut {
-        reader.step();
-    }
-    reader.out
+    Reader::new(text).whole()
 }
 
-struct Reader<'t> {
+/// Reads as many tokens as are asked for.
+pub(super) struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     out: Tokens,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        let mut out = Tokens::default();
+        out.list.reserve((text.len() / 3).min(TOKENS_MAX));
+        Self { text, at: 0, out }
+    }
+
+    /// The tokens up to so many, comments not counted.
+    pub(super) fn first(&mut self, most: usize) -> &Tokens {
+        while self.at < self.text.len() && !self.out.cut && self.out.list.len() < most {
+            self.step();
+        }
+        &self.out
+    }
+
+    /// All tokens.
+    pub(super) fn whole(mut self) -> Tokens {
+        while self.at < self.text.len() && !self.out.cut {
+            self.step();
+        }
+        self.out
+    }
+
     fn peek(&self, ahead: usize) -> u8 {
         self.text.get(self.at + ahead).copied().unwrap_or(0)
     }

@@ -5,7 +5,7 @@
 //! prose: every keyword is shared with some language, so it is the signs after it that count.
 
 use super::keyword::{Keyword as K, keyword};
-use super::lexer::{Kind, Tokens, names, tokens};
+use super::lexer::{Kind, Reader, Tokens, names, tokens};
 use super::signs::{compares, connective, signs};
 use super::syntax::{is_command, node, path, strong_at};
 use super::{Finding, Findings, evidence};
@@ -140,38 +140,39 @@ fn closes_own(value: &[u8], at: usize, quote: u8, quotes: &mut [u32; 3]) -> bool
 }
 
 fn tail(value: &[u8], at: usize) -> &[u8] {
-    value
-        .get(at + 1..(at + 1 + TAIL_BYTES_MAX).min(value.len()))
+    beginning(value.get(at + 1..).unwrap_or_default())
+}
+
+/// The bytes of a text that are read.
+fn beginning(text: &[u8]) -> &[u8] {
+    text.get(..text.len().min(TAIL_BYTES_MAX))
         .unwrap_or_default()
 }
 
 /// A number or a name, then Cypher, then a comment: nothing had to be closed. Says how many tokens it read.
 fn bare(value: &[u8], findings: &mut Findings) -> usize {
     let value = value.strip_prefix(b"-").unwrap_or(value);
-    let list = tokens(
-        value
-            .get(..value.len().min(TAIL_BYTES_MAX))
-            .unwrap_or_default(),
-    );
-    let named = list
-        .list
-        .first()
-        .is_some_and(|t| t.kind == Kind::Word && !t.keyword.starts_clause());
-    let union = (1..list.list.len().min(SORT_KEY_TOKENS_MAX))
-        .any(|at| list.is(at, K::Union) && joins(&list, at + 1));
-    if named && union {
+    let mut reader = Reader::new(beginning(value));
+    let head = reader.first(SORT_KEY_TOKENS_MAX);
+    let first = head.at(0).filter(|t| !t.keyword.starts_clause());
+    let named = first.is_some_and(|t| t.kind == Kind::Word);
+    let unions = (1..head.list.len()).filter(|at| named && head.is(*at, K::Union));
+    let unions: Vec<usize> = unions.collect();
+    let plain = first.is_some_and(|t| matches!(t.kind, Kind::Number | Kind::Word));
+    let clause = (1..4).find(|i| {
+        head.at(*i)
+            .is_some_and(|t| t.keyword.starts_clause() || is_connective(t.keyword))
+    });
+    let clause = clause.filter(|_| plain);
+    if unions.is_empty() && clause.is_none() {
+        return head.list.len();
+    }
+    let list = reader.whole();
+    if unions.iter().any(|at| joins(&list, at + 1)) {
         findings.note(Finding::ValueBreakout, 0);
         return list.list.len();
     }
-    let clause = (1..list.list.len().min(4)).find(|i| {
-        list.at(*i)
-            .is_some_and(|t| t.keyword.starts_clause() || is_connective(t.keyword))
-    });
-    let plain = list
-        .list
-        .first()
-        .is_some_and(|t| matches!(t.kind, Kind::Number | Kind::Word) && !t.keyword.starts_clause());
-    let Some(clause) = clause.filter(|_| plain) else {
+    let Some(clause) = clause else {
         return list.list.len();
     };
     let signs = signs(value, &list, clause);

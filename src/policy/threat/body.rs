@@ -40,10 +40,12 @@ pub(super) fn body(inspector: &mut Inspector<'_>, request: &Inspect<'_>) {
                 InflateError::Broken => (400, "body-malformed"),
             };
             inspector.unreadable(status, code);
+            inspector.run.work.grant(request.body.len());
             return readable_as_text(inspector, request.body, &At::root("body"));
         }
     };
     let text = inflated.as_deref().unwrap_or(request.body);
+    inspector.run.work.grant(text.len());
     let mut types = media::declared(request.headers);
     if types.len() > 1 {
         // Which of them counts is the upstream's choice: it is looked at as each.
@@ -98,6 +100,7 @@ fn declared(inspector: &mut Inspector<'_>, text: &[u8], content_type: &str, undo
         if inflate::is_at_bound(text, &inner) {
             inspector.unreadable(413, "body-too-large");
         }
+        inspector.run.work.grant(inner.len());
         let kind = media::kind(content_type);
         let kept = if sniff::is_declared_text(&kind) {
             content_type

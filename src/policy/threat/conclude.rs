@@ -21,6 +21,9 @@ const EXCERPT_CHARS_MAX: usize = 200;
 /// Bytes before and after an excerpt that are searched for what begins or ends in it.
 const MARGIN_BYTES: usize = 1_024;
 
+/// Bytes of a document whose names are read; of a longer one nothing is kept.
+const NAMES_BYTES_MAX: usize = 64 << 10;
+
 impl Inspector<'_> {
     /// Turns the hits of one value into indicators and the verdict.
     pub(super) fn conclude(&mut self, text: &[u8], hits: &mut [Hit], at: &At<'_>) {
@@ -73,7 +76,8 @@ impl Inspector<'_> {
             .indicators
             .get_mut(indicators..)
             .unwrap_or_default();
-        if !found.is_empty() && mask::names_secrets(document) {
+        let unread = document.len() > NAMES_BYTES_MAX;
+        if !found.is_empty() && (unread || mask::names_secrets(document)) {
             for indicator in found {
                 mask::SECRET.clone_into(&mut indicator.excerpt);
             }

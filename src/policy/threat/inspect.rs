@@ -17,8 +17,8 @@ use super::{
     FieldPath, INDICATORS_MAX, Inspect, Inspection, Kind, Origin, QueryFacts, Verdict, body,
     fields, json, xml,
 };
+use crate::policy::cypher;
 use crate::policy::cypher::memo::Memo;
-use crate::policy::cypher::{self, Findings};
 use crate::policy::pii;
 
 /// Steps of looking at a value, beside those for each byte.
@@ -27,11 +27,11 @@ const VALUE_STEPS: usize = 40;
 /// Steps of looking at a value for syntax, beside those of the detectors.
 const LEAF_STEPS: usize = 200;
 
+/// Steps of looking at a name.
+const KEY_STEPS: usize = 500;
+
 /// Steps of undoing disguises, for each byte.
 const DISGUISE_STEPS: usize = 6;
-
-/// Steps for each token of Cypher read in a value.
-const TOKEN_STEPS: usize = 28;
 
 /// Steps of reading JSON inside a string, for each byte.
 const NESTED_JSON_STEPS: usize = 8;
@@ -115,7 +115,7 @@ pub(super) struct Inspector<'e> {
     /// What confidences are multiplied with.
     pub(super) weight: f32,
     hits: Vec<Hit>,
-    run: Run,
+    pub(super) run: Run,
     pub(super) watched: Option<usize>,
     pub(super) seen: bool,
 }
@@ -166,7 +166,7 @@ impl<'e> Inspector<'e> {
         let bare = seen & (bytes::MILD | bytes::BLANK) == 0;
         let short = raw.len() < if bare { 8 } else { 4 };
         if seen & !bytes::PLAIN == 0 && short && context != Context::UserAgent {
-            return self.plain_text(raw, context, at);
+            return self.plain_text(raw, seen, context, at);
         }
         let disguised = seen & (bytes::ESCAPE | bytes::HIGH | bytes::CONTROL) != 0
             || seen & bytes::DIGIT != 0 && spelled_dots(raw);
@@ -201,9 +201,9 @@ impl<'e> Inspector<'e> {
     }
 
     /// A text in which nothing can be found but what some rule says to the letter.
-    fn plain_text(&mut self, text: &[u8], context: Context, at: &At<'_>) {
+    fn plain_text(&mut self, text: &[u8], seen: Classes, context: Context, at: &At<'_>) {
         if self.rules.may_match_plain(text.len()) {
-            self.match_rules(text, context, &Found::default(), at);
+            self.match_rules(text, seen, context, &Found::default(), at);
         }
     }
 
@@ -235,24 +235,20 @@ impl<'e> Inspector<'e> {
     ///
     /// Code that Markdown shows is looked at apart and damped: it is shown, not run.
     fn leaf(&mut self, text: &[u8], seen: Classes, context: Context, at: &At<'_>) {
-        let quoted = seen & bytes::QUOTE != 0;
+        let quoted = seen & bytes::BACKTICK != 0;
         let fenced = (quoted && seen & bytes::LINE != 0).then(|| bytes::fences(text));
-        let shown = fenced
-            .flatten()
-            .or_else(|| quoted.then(|| bytes::spans(text)).flatten());
-        let Some((outside, inside)) = shown else {
+        let (outside, inside) = fenced.flatten().unzip();
+        let outside = outside.as_deref().unwrap_or(text);
+        let (prose, spans) = quoted.then(|| bytes::spans(outside)).flatten().unzip();
+        if inside.is_none() && spans.is_none() {
             return self.whole_leaf(text, seen, context, at);
-        };
-        match bytes::spans(&outside) {
-            Some((prose, spans)) => {
-                self.whole_leaf(&prose, classes(&prose), context, at);
-                self.weight = SHOWN_WEIGHT;
-                self.whole_leaf(&spans, classes(&spans), context, at);
-            }
-            None => self.whole_leaf(&outside, classes(&outside), context, at),
         }
+        let prose = prose.as_deref().unwrap_or(outside);
+        self.whole_leaf(prose, classes(prose), context, at);
         self.weight = SHOWN_WEIGHT;
-        self.whole_leaf(&inside, classes(&inside), context, at);
+        for shown in [spans, inside].into_iter().flatten() {
+            self.whole_leaf(&shown, classes(&shown), context, at);
+        }
         self.weight = 1.0;
     }
 
@@ -260,9 +256,9 @@ impl<'e> Inspector<'e> {
         let mut found = Found::within(self.run.work);
         found.work.spend(LEAF_STEPS + text.len());
         detect::value(text, seen, context, at.last_name(), &mut found);
-        breakouts(text, seen, &mut found);
+        detect::breakouts(text, seen, &mut found);
         self.run.work = found.work;
-        self.match_rules(text, context, &found, at);
+        self.match_rules(text, seen, context, &found, at);
         if self.run.work.is_spent() {
             self.bound(Predicate::BoundWork, at);
         }
@@ -270,10 +266,10 @@ impl<'e> Inspector<'e> {
 
     /// The path, decoded, as one value; its segments come apart.
     pub(super) fn path(&mut self, text: &[u8], at: &At<'_>) {
-        let decoded = undo(text, false);
+        let text = undo(text, false).text;
         let mut found = Found::default();
-        detect::path(&decoded.text, &mut found);
-        self.match_rules(&decoded.text, Context::Path, &found, at);
+        detect::path(&text, &mut found);
+        self.match_rules(&text, classes(&text), Context::Path, &found, at);
     }
 
     /// A name: of a pair, a field or a JSON key.
@@ -283,22 +279,22 @@ impl<'e> Inspector<'e> {
         }
         let seen = classes(raw);
         if seen & !bytes::PLAIN == 0 && !raw.windows(5).any(|w| w == b"proto") {
-            return self.plain_text(raw, Context::Key, at);
+            return self.plain_text(raw, seen, Context::Key, at);
         }
-        let decoded = undo(raw, false);
+        let text = undo(raw, false).text;
+        let seen = classes(&text);
         let mut found = Found::within(self.run.work);
-        found.work.spend(LEAF_STEPS + DISGUISE_STEPS * raw.len());
-        detect::key(&decoded.text, &mut found);
+        found.work.spend(KEY_STEPS + DISGUISE_STEPS * raw.len());
+        detect::key(&text, &mut found);
         if raw == b"prototype" && at.to_string().contains("constructor.prototype") {
             found.note(Predicate::PrototypeKey, 0);
         }
-        if decoded.text.len() > 3 {
-            let seen = classes(&decoded.text);
-            detect::value(&decoded.text, seen, Context::Key, None, &mut found);
-            breakouts(&decoded.text, seen, &mut found);
+        if text.len() > 3 {
+            detect::value(&text, seen, Context::Key, None, &mut found);
+            detect::breakouts(&text, seen, &mut found);
         }
         self.run.work = found.work;
-        self.match_rules(&decoded.text, Context::Key, &found, at);
+        self.match_rules(&text, seen, Context::Key, &found, at);
     }
 
     /// Looks at a part of the request that clients repeat: once nothing was found in it, it is remembered for
@@ -322,7 +318,7 @@ impl<'e> Inspector<'e> {
 
     /// A header's name.
     pub(super) fn header_name(&mut self, name: &[u8], at: &At<'_>) {
-        self.plain_text(name, Context::HeaderName, at);
+        self.plain_text(name, classes(name), Context::HeaderName, at);
     }
 
     /// A field that is meant for queries: true when it held a statement or a GraphQL document.
@@ -373,7 +369,7 @@ impl<'e> Inspector<'e> {
         }
         self.keep(facts);
         if !found.is_empty() || self.rules.reads_statements() {
-            self.match_rules(text, Context::Cypher, &found, at);
+            self.match_rules(text, classes(text), Context::Cypher, &found, at);
         }
     }
 
@@ -387,7 +383,7 @@ impl<'e> Inspector<'e> {
         }
         let mut found = Found::default();
         detect::graphql(text, &mut found);
-        self.match_rules(text, Context::Graphql, &found, at);
+        self.match_rules(text, classes(text), Context::Graphql, &found, at);
         let before = self.out.indicators.len();
         let arguments = at.name(b"arguments");
         for argument in detect::graphql_texts(text) {
@@ -452,12 +448,21 @@ impl<'e> Inspector<'e> {
         self.run.work.is_spent() || self.has_said_all()
     }
 
-    fn match_rules(&mut self, text: &[u8], context: Context, found: &Found, at: &At<'_>) {
+    /// Judges a text of these classes of bytes by its rules, with what was found in it.
+    fn match_rules(
+        &mut self,
+        text: &[u8],
+        seen: Classes,
+        context: Context,
+        found: &Found,
+        at: &At<'_>,
+    ) {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         self.rules.by_findings(text, context, found, &mut hits);
         if context != Context::Cypher || self.rules.reads_statements() {
-            self.rules.by_text(text, context, &mut self.run, &mut hits);
+            self.rules
+                .by_text(text, seen, context, &mut self.run, &mut hits);
         }
         if !hits.is_empty() {
             self.conclude(text, &mut hits, at);
@@ -474,23 +479,5 @@ impl<'e> Inspector<'e> {
                 Some((Arc::clone(&rule.meta.id), *nanos))
             })
             .collect()
-    }
-}
-
-/// What in a value or a name would break out of a statement, where it has bytes that could.
-fn breakouts(text: &[u8], seen: Classes, found: &mut Found) {
-    let starts = text
-        .first()
-        .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
-    if seen & (bytes::QUOTE | bytes::BRACKET | bytes::SLASH) == 0
-        && (!starts || seen & (!bytes::PLAIN | bytes::BLANK) == 0)
-    {
-        return;
-    }
-    let mut findings = Findings::default();
-    let read = cypher::value::collect(text, &mut findings);
-    found.work.spend(TOKEN_STEPS * read);
-    for (finding, place) in findings.iter() {
-        found.note(Predicate::Cypher(finding), place as usize);
     }
 }

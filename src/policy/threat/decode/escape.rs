@@ -5,9 +5,6 @@ use super::{Rewrite, hex, hex_number, push_char};
 /// `%41`, `%u0041`, and the `0x2e`, `0x2f`, `0x5c` some file servers read.
 pub(super) fn percent(text: &[u8]) -> Option<Vec<u8>> {
     let zero_x = super::spelled_dots(text);
-    if memchr::memchr(b'%', text).is_none() && !zero_x {
-        return None;
-    }
     let mut out = Rewrite::new(text);
     let mut at = 0;
     let second = if zero_x { b'0' } else { b'%' };

@@ -54,11 +54,8 @@ pub(super) fn undo(raw: &[u8], form: bool) -> Decoded<'_> {
 /// A step of a round: the text it makes of another, and the classes of bytes without which it makes none.
 type Step = (Classes, fn(&[u8]) -> Option<Vec<u8>>);
 
-/// Dots are spelled in digits and letters.
-const SPELLED: Classes = bytes::DIGIT;
-
 const STEPS: [Step; 4] = [
-    (bytes::PERCENT | SPELLED, escape::percent),
+    (bytes::PERCENT, escape::percent),
     (bytes::BACKSLASH, escape::backslash),
     (bytes::AMPERSAND, entity::entities),
     (bytes::HIGH | bytes::CONTROL, fold::fold),
@@ -68,6 +65,9 @@ const STEPS: [Step; 4] = [
 fn round(text: &[u8]) -> Option<Vec<u8>> {
     let mut changed: Option<Vec<u8>> = None;
     let mut seen = classes(text);
+    if seen & bytes::DIGIT != 0 && spelled_dots(text) {
+        seen |= bytes::PERCENT;
+    }
     for (needs, step) in STEPS {
         if seen & needs == 0 {
             continue;

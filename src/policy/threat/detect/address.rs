@@ -14,7 +14,7 @@ use crate::policy::threat::predicate::{Found, Predicate};
 const ADDRESSES_MAX: usize = 8;
 
 /// Steps of looking at one address.
-const ADDRESS_STEPS: usize = 120;
+const ADDRESS_STEPS: usize = 200;
 
 /// Schemes that read files or speak other protocols.
 const SCHEMES: &[&str] = &[

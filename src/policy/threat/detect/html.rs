@@ -17,6 +17,9 @@ const TAGS_MAX: usize = 4_000;
 const TAG_STEPS: usize = 60;
 const TAG_BYTE_STEPS: usize = 6;
 
+/// Steps of looking at a tag's attributes.
+const ATTRIBUTES_STEPS: usize = 200;
+
 /// Bytes of one tag.
 const TAG_BYTES_MAX: usize = 1_024;
 
@@ -286,6 +289,7 @@ fn attributes(values: &[u8], known: bool, at: usize, found: &mut Found) {
     if !addressed && memchr::memchr(b'=', values).is_none() {
         return;
     }
+    found.work.spend(ATTRIBUTES_STEPS);
     let squeezed = squeeze(values);
     let has = |word: &str| memmem::find(&squeezed, word.as_bytes()).is_some();
     let (mut runs, mut drawing, mut styled, mut schemes) = (false, false, false, 0);

@@ -10,14 +10,17 @@ mod shell;
 mod shell_word;
 mod shell_words;
 mod sql;
+mod sql_breakout;
 mod sql_statement;
+mod sql_token;
 mod sql_tokens;
 mod sql_words;
 mod structure;
 
 use super::bytes::{self, Classes};
 use super::context::Context;
-use super::predicate::Found;
+use super::predicate::{Found, Predicate};
+use crate::policy::cypher::{self, Findings};
 
 pub(super) use doctype::doctype;
 pub(super) use structure::{GRAPHQL_BATCH_MAX, graphql, graphql_texts, is_graphql, key, path};
@@ -27,6 +30,9 @@ const VALUE_BYTES_MAX: usize = 16_384;
 
 /// Bytes the SQL tokeniser reads at once; a longer value is read window by window.
 const WINDOW_BYTES: usize = 2_048;
+
+/// Steps for each token of Cypher read in a value.
+const TOKEN_STEPS: usize = 28;
 
 /// Bytes by which windows overlap: more than any injection needs to show itself.
 const OVERLAP_BYTES: usize = 512;
@@ -75,6 +81,24 @@ pub(super) fn value(
     let addressed = has(bytes::COLON | bytes::SLASH | bytes::ESCAPE);
     if context != Context::UserAgent && (addressed || name.is_some_and(address::is_address_name)) {
         address::find(head, context, name, found);
+    }
+}
+
+/// What in a value or a name would break out of a statement, where it has bytes that could.
+pub(super) fn breakouts(text: &[u8], seen: Classes, found: &mut Found) {
+    let starts = text
+        .first()
+        .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
+    if seen & (bytes::QUOTE | bytes::BRACKET | bytes::SLASH) == 0
+        && (!starts || seen & (!bytes::PLAIN | bytes::BLANK) == 0)
+    {
+        return;
+    }
+    let mut findings = Findings::default();
+    let read = cypher::value::collect(text, &mut findings);
+    found.work.spend(TOKEN_STEPS * read);
+    for (finding, place) in findings.iter() {
+        found.note(Predicate::Cypher(finding), place as usize);
     }
 }
 

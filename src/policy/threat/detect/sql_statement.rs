@@ -1,10 +1,11 @@
 //! SQL statements that a value brings along: UNION SELECT, stacked ones, and values that are one.
 
-use super::sql_tokens::{Kind, Token, kind, place, word_is, word_text};
+use super::sql_token::{Kind, Token, kind, place, word_is, word_text};
+use super::sql_tokens::Tokens;
 use crate::policy::threat::predicate::{Found, Predicate};
 
 /// UNION SELECT, stacked and bare statements.
-pub(super) fn statement(text: &[u8], tokens: &[Token], found: &mut Found) {
+pub(super) fn statement(text: &[u8], tokens: &Tokens, found: &mut Found) {
     added(text, tokens, found);
     let first = tokens
         .iter()
@@ -49,7 +50,10 @@ fn commented_expression(tokens: &[Token]) -> bool {
 }
 
 /// What is added to a statement: UNION SELECT, or another statement after a semicolon.
-pub(super) fn added(text: &[u8], tokens: &[Token], found: &mut Found) {
+pub(super) fn added(text: &[u8], tokens: &Tokens, found: &mut Found) {
+    if !tokens.have(Kind::Union.bit() | Kind::Semicolon.bit()) {
+        return;
+    }
     for (at, token) in tokens.iter().enumerate() {
         match token.kind {
             Kind::Union => {
@@ -79,11 +83,12 @@ pub(super) fn added(text: &[u8], tokens: &[Token], found: &mut Found) {
 }
 
 /// `( select …` with a select list, anywhere.
-fn subselect(tokens: &[Token]) -> bool {
-    tokens.windows(2).enumerate().any(|(at, pair)| {
-        matches!(pair, [a, b] if a.kind == Kind::Open && b.kind == Kind::Select)
-            && select_list(tokens, at + 2)
-    })
+fn subselect(tokens: &Tokens) -> bool {
+    tokens.have(Kind::Select.bit())
+        && tokens.windows(2).enumerate().any(|(at, pair)| {
+            matches!(pair, [a, b] if a.kind == Kind::Open && b.kind == Kind::Select)
+                && select_list(tokens, at + 2)
+        })
 }
 
 /// What follows SELECT is a list of columns rather than prose.
@@ -250,14 +255,17 @@ pub(super) fn starts_statement(text: &[u8], tokens: &[Token], at: usize) -> bool
         return false;
     }
     let word = word_text(text, tokens, at);
-    if word.len() > STATEMENT_WORD_BYTES_MAX {
+    let mut lower = [0; STATEMENT_WORD_BYTES_MAX];
+    let Some(lower) = lower.get_mut(..word.len()) else {
         return false;
-    }
-    let word = word.to_ascii_lowercase();
+    };
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    let word: &[u8] = lower;
     let here = Here { text, tokens, at };
-    match word.as_slice() {
-        b"insert" | b"update" | b"delete" => here.changes_rows(&word),
-        b"drop" | b"truncate" | b"alter" | b"create" => here.changes_schema(&word),
+    match word {
+        b"insert" | b"update" | b"delete" => here.changes_rows(word),
+        b"drop" | b"truncate" | b"alter" | b"create" => here.changes_schema(word),
         b"declare" => here.next() == Some(Kind::Variable),
         b"set" => {
             here.next() == Some(Kind::Variable)
@@ -265,7 +273,7 @@ pub(super) fn starts_statement(text: &[u8], tokens: &[Token], at: usize) -> bool
         }
         b"begin" => here.is(1, &["declare"]),
         b"waitfor" => here.is(1, &["delay", "time"]) && here.kind(2).is_some_and(Kind::is_text),
-        _ => here.runs(&word),
+        _ => here.runs(word),
     }
 }
 

@@ -1,77 +1,41 @@
 //! SQL's tokens, of every dialect at once, from text that may start inside a string.
 
+use std::ops::Deref;
+
+use super::sql_token::{Kind, Token};
 use super::sql_words::word_kind;
 
 /// Tokens read of one value.
 pub(super) const TOKENS_MAX: usize = 1_024;
 
-/// What a token is, as far as injections care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Number,
-    /// A string; false when it is still open at the end of the text.
-    Text {
-        closed: bool,
-        empty: bool,
-    },
-    /// `@x`, `@@x`, `:x`, `?`
-    Variable,
-    /// A word right before a bracket.
-    Call,
-    Word,
-    /// AND, OR, XOR, `&&`, `||`
-    Logic,
-    Not,
-    /// Comparisons, in signs and words.
-    Compare {
-        word: bool,
-    },
-    Arithmetic,
-    Union,
-    Select,
-    From,
-    Keyword,
-    /// What is in it after its mark is blank.
-    Comment {
-        empty: bool,
-    },
-    Semicolon,
-    Open,
-    Close,
-    Comma,
-    Dot,
-    Star,
-    Other,
+/// The tokens of a text, and which kinds there are among them.
+pub(super) struct Tokens {
+    list: Vec<Token>,
+    kinds: u32,
 }
 
-impl Kind {
-    pub(super) fn is_text(self) -> bool {
-        matches!(self, Self::Text { .. })
-    }
-
-    /// A value that is not a bare word.
-    pub(super) fn is_value(self) -> bool {
-        matches!(
-            self,
-            Self::Number | Self::Text { .. } | Self::Variable | Self::Call
-        )
+impl Tokens {
+    /// Whether one of some kinds is there.
+    pub(super) fn have(&self, kinds: u32) -> bool {
+        self.kinds & kinds != 0
     }
 }
 
-/// A token and the byte it starts at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) at: usize,
-    pub(super) end: usize,
+impl Deref for Tokens {
+    type Target = [Token];
+
+    fn deref(&self) -> &[Token] {
+        &self.list
+    }
 }
 
 /// Reads at most so many tokens; `inside` is the quote the text is taken to start within.
-pub(super) fn read(text: &[u8], inside: Option<u8>, most: usize) -> Vec<Token> {
+pub(super) fn read(text: &[u8], inside: Option<u8>, most: usize) -> Tokens {
     let mut reader = Reader {
         text,
         at: 0,
         out: Vec::with_capacity((text.len() / 2 + 2).min(most)),
+        kinds: 0,
     };
     if let Some(quote) = inside {
         reader.text_literal(quote, 0);
@@ -79,58 +43,17 @@ pub(super) fn read(text: &[u8], inside: Option<u8>, most: usize) -> Vec<Token> {
     while let Some(first) = text.get(reader.at).filter(|_| reader.out.len() < most) {
         reader.step(*first);
     }
-    reader.out
-}
-
-/// The kind at a position.
-pub(super) fn kind(tokens: &[Token], at: usize) -> Option<Kind> {
-    tokens.get(at).map(|t| t.kind)
-}
-
-/// The byte at which the token at a position starts.
-pub(super) fn place(tokens: &[Token], at: usize) -> usize {
-    tokens.get(at).map_or(0, |t| t.at)
-}
-
-/// The text of the token at a position.
-pub(super) fn word_text<'t>(text: &'t [u8], tokens: &[Token], at: usize) -> &'t [u8] {
-    tokens
-        .get(at)
-        .and_then(|t| text.get(t.at..t.end))
-        .unwrap_or_default()
-}
-
-/// Whether the token at a position is one of these words, in any case.
-pub(super) fn word_is(text: &[u8], tokens: &[Token], at: usize, words: &[&str]) -> bool {
-    let word = tokens
-        .get(at)
-        .and_then(|t| text.get(t.at..t.end))
-        .unwrap_or_default();
-    words
-        .iter()
-        .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))
-}
-
-/// The position after the bracket that closes the one at `open`.
-pub(super) fn call_end(tokens: &[Token], open: usize) -> usize {
-    let mut depth = 0_u32;
-    for (at, token) in tokens.iter().enumerate().skip(open) {
-        match token.kind {
-            Kind::Open => depth += 1,
-            Kind::Close => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 {
-            return at + 1;
-        }
+    Tokens {
+        list: reader.out,
+        kinds: reader.kinds,
     }
-    tokens.len()
 }
 
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     out: Vec<Token>,
+    kinds: u32,
 }
 
 impl Reader<'_> {
@@ -152,6 +75,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, kind: Kind, width: usize) {
+        self.kinds |= kind.bit();
         self.out.push(Token {
             kind,
             at: self.at,

@@ -9,7 +9,7 @@ use aho_corasick::{Anchored, MatchKind};
 use super::compile::{RULES_MAX, Rule};
 use super::timer::Timer;
 use crate::policy::cypher::Procedures;
-use crate::policy::threat::bytes::{self, is_program, is_prose};
+use crate::policy::threat::bytes::{self, Classes, is_program, is_prose};
 use crate::policy::threat::context::Context;
 use crate::policy::threat::predicate::{Found, Predicate};
 use crate::policy::threat::work::Work;
@@ -37,6 +37,8 @@ pub(crate) struct RuleSet {
     literals: Option<DFA>,
     /// For each literal: the rule, and whether the literal alone is a match.
     literal_rules: Vec<(usize, bool)>,
+    /// Literals of one byte, which stand in most values.
+    signs: Vec<Signs>,
     /// Rules with a pattern and no literal: tried on every value.
     always: Vec<usize>,
     /// No literal of letters, digits and mild signs is shorter; 0 where some rule needs none.
@@ -46,6 +48,57 @@ pub(crate) struct RuleSet {
     by_predicate: Vec<(Predicate, Vec<usize>)>,
     /// What statements may call.
     procedures: Procedures,
+}
+
+/// The literals of one byte that a rule has in one of its lists.
+#[derive(Debug)]
+struct Signs {
+    rule: usize,
+    /// Whether one of them alone is a match.
+    alone: bool,
+    is: [bool; 256],
+    classes: Classes,
+    /// Those of the classes that have no other bytes.
+    whole: Classes,
+}
+
+impl Signs {
+    /// Those of a list of words, which holds longer ones besides.
+    fn of(list: &[String], rule: usize, alone: bool) -> Option<Self> {
+        let mut is = [false; 256];
+        for word in list.iter().map(String::as_bytes).filter(|w| w.len() == 1) {
+            for byte in word
+                .iter()
+                .flat_map(|b| [b.to_ascii_lowercase(), b.to_ascii_uppercase()])
+            {
+                if let Some(slot) = is.get_mut(usize::from(byte)) {
+                    *slot = true;
+                }
+            }
+        }
+        let (mut classes, mut others) = (0, 0);
+        for (byte, is) in (0..=u8::MAX).zip(is) {
+            *(if is { &mut classes } else { &mut others }) |= bytes::class_of(byte);
+        }
+        (classes != 0).then_some(Self {
+            rule,
+            alone,
+            is,
+            classes,
+            whole: classes & !others,
+        })
+    }
+
+    /// Whether one of them stands in a text of these classes.
+    fn occur(&self, text: &[u8], seen: Classes) -> bool {
+        seen & self.whole != 0 || seen & self.classes != 0 && self.find(text).is_some()
+    }
+
+    /// Where the first of them stands.
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        let is = |b: &u8| self.is.get(usize::from(*b)).copied().unwrap_or(false);
+        text.iter().position(is)
+    }
 }
 
 /// The number of the next set.
@@ -63,8 +116,8 @@ pub(crate) struct Run {
 const LITERALS_STEPS: usize = 40;
 
 /// Steps of trying a pattern, and for each byte it is tried on.
-const PATTERN_STEPS: usize = 110;
-const PATTERN_BYTE_STEPS: usize = 2;
+const PATTERN_STEPS: usize = 30;
+const PATTERN_BYTE_STEPS: usize = 3;
 
 /// One bit for each rule.
 struct Marks([u64; RULES_MAX / 64]);
@@ -87,6 +140,7 @@ impl RuleSet {
     pub(crate) fn new(rules: Vec<Rule>) -> Option<Self> {
         let mut words: Vec<&str> = Vec::new();
         let mut literal_rules = Vec::new();
+        let mut signs = Vec::new();
         let mut always = Vec::new();
         let mut by_predicate: Vec<(Predicate, Vec<usize>)> =
             Predicate::all().map(|p| (p, Vec::new())).collect();
@@ -96,8 +150,10 @@ impl RuleSet {
             .filter(|(_, r)| r.meta.mode != Mode::Off)
         {
             for (list, alone) in [(&rule.contains, true), (&rule.near, false)] {
-                words.extend(list.iter().map(String::as_str));
-                literal_rules.extend(list.iter().map(|_| (index, alone)));
+                let longer = list.iter().filter(|w| w.len() > 1);
+                literal_rules.extend(longer.clone().map(|_| (index, alone)));
+                words.extend(longer.map(String::as_str));
+                signs.extend(Signs::of(list, index, alone));
             }
             if !rule.regexes.is_empty() && rule.near.is_empty() {
                 always.push(index);
@@ -122,7 +178,10 @@ impl RuleSet {
         let plain = words
             .iter()
             .filter(|w| bytes::classes(w.as_bytes()) & !bytes::PLAIN == 0);
-        let shortest_plain = plain.map(|w| w.len()).min().unwrap_or(usize::MAX);
+        let shortest_plain = plain.map(|w| w.len());
+        let plain_signs = signs.iter().filter(|s| s.classes & bytes::PLAIN != 0);
+        let shortest_plain = shortest_plain.chain(plain_signs.map(|_| 1));
+        let shortest_plain = shortest_plain.min().unwrap_or(usize::MAX);
         let reads_statements = rules.iter().any(|r| {
             let by_text = !r.contains.is_empty() || !r.regexes.is_empty();
             by_text && r.meta.mode != Mode::Off && r.contexts.has(Context::Cypher)
@@ -131,6 +190,7 @@ impl RuleSet {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             literals,
             literal_rules,
+            signs,
             shortest_plain: if always.is_empty() { shortest_plain } else { 0 },
             reads_statements,
             always,
@@ -198,10 +258,11 @@ impl RuleSet {
         }
     }
 
-    /// Appends the rules that match a value by its text.
+    /// Appends the rules that match a value by its text, which is of these classes of bytes.
     pub(crate) fn by_text(
         &self,
         text: &[u8],
+        seen: Classes,
         context: Context,
         run: &mut Run,
         hits: &mut Vec<Hit>,
@@ -209,6 +270,14 @@ impl RuleSet {
         run.work.spend(LITERALS_STEPS + text.len());
         let mut tried = Marks([0; RULES_MAX / 64]);
         let mut added = Marks([0; RULES_MAX / 64]);
+        for signs in self.signs.iter().filter(|s| s.occur(text, seen)) {
+            if signs.alone && added.set(signs.rule) {
+                let at = signs.find(text).unwrap_or_default();
+                self.add(signs.rule, at, text, context, hits);
+            } else if !signs.alone && tried.set(signs.rule) {
+                self.pattern(signs.rule, text, context, run, hits);
+            }
+        }
         each_literal(self.literals.as_ref(), text, |literal, at| {
             let Some((rule, alone)) = self.literal_rules.get(literal).copied() else {
                 return;
@@ -273,14 +342,9 @@ fn each_literal(literals: Option<&DFA>, text: &[u8], mut call: impl FnMut(usize,
     else {
         return;
     };
-    let mut rest = text.iter().enumerate();
-    loop {
-        let special = rest.find(|(_, byte)| {
-            state = dfa.next_state(Anchored::No, state, **byte);
-            dfa.is_special(state)
-        });
-        let Some((at, _)) = special else { return };
-        if dfa.is_match(state) {
+    for (at, byte) in text.iter().enumerate() {
+        state = dfa.next_state(Anchored::No, state, *byte);
+        if dfa.is_special(state) && dfa.is_match(state) {
             for index in 0..dfa.match_len(state) {
                 let literal = dfa.match_pattern(state, index);
                 call(literal.as_usize(), at + 1 - dfa.pattern_len(literal));

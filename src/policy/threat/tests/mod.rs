@@ -479,3 +479,20 @@ fn base64_inside_base64_is_undone() {
         assert_eq!(inspect(&engine, &query).verdict, Verdict::Block, "{value}");
     }
 }
+
+#[test]
+fn literals_of_one_byte_are_found_among_others_of_their_class() {
+    let text = rule("  match: {contains: [\"'\"], near: ['{', Z], regex: ['[a-z]+$']}");
+    let engine = engine(&text).unwrap();
+    let finds = |value: &str| {
+        !inspect(&engine, &format!("a={value}"))
+            .indicators
+            .is_empty()
+    };
+    for value in ["it's so", "a {b c", "a (b} {c d", "z | so on"] {
+        assert!(finds(value), "{value}");
+    }
+    for value in ["say \"so\"", "a (b c", "a [b] c", "a | so on", "z | 1"] {
+        assert!(!finds(value), "{value}");
+    }
+}
