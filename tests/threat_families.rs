@@ -2,6 +2,9 @@
 //! what is tested is the form and not a known payload.
 #![cfg(test)]
 
+#[path = "rules/near_literals.rs"]
+mod near_literals;
+
 use std::sync::LazyLock;
 
 use http::HeaderMap;
