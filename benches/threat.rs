@@ -231,9 +231,8 @@ impl Frame {
 }
 
 /// What clients send in bulk.
-const HONEST: [(&str, Frame, &str); 8] = [
+const HONEST: [(&str, Frame, &str); 7] = [
     ("names", Frame::Strings, "O'Neill #"),
-    ("short cells", Frame::Cells, "R&D #"),
     ("short notes", Frame::Strings, "R&D; # or 6 (2nd floor)"),
     (
         "addresses",
@@ -263,7 +262,7 @@ const HONEST: [(&str, Frame, &str); 8] = [
 ];
 
 /// The dearest of some thousand kinds that were tried.
-const WORST: [(&str, Frame, &str); 18] = [
+const WORST: [(&str, Frame, &str); 19] = [
     ("quoted conditions", Frame::Text, "' or 1=1x "),
     ("tags", Frame::Text, "<a on"),
     ("brackets", Frame::Text, "f(f("),
@@ -276,6 +275,7 @@ const WORST: [(&str, Frame, &str); 18] = [
         "alert document eval( sleep( concat( cat ls #",
     ),
     ("compatibility letters", Frame::Text, "\u{ff1c}\u{2460}"),
+    ("short cells", Frame::Cells, "R&D #"),
     ("bracketed cells", Frame::Cells, "[#]"),
     ("lines of signs", Frame::Lines, "'<%&#"),
     ("closing brackets", Frame::Strings, "]]]]#"),

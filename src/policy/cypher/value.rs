@@ -85,7 +85,8 @@ pub fn collect(value: &[u8], findings: &mut Findings) -> usize {
         .first()
         .is_some_and(|b| b.is_ascii_digit() || *b == b'-');
     if starts || is_bare(value) || names_union(value) {
-        read += READ_TOKENS + bare(value, findings);
+        // Its tokens are hardly looked at, which is half of the work.
+        read += (READ_TOKENS + bare(value, findings)) / 2;
     }
     read
 }

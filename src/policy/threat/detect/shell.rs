@@ -13,7 +13,10 @@ use crate::policy::threat::predicate::{Found, Predicate};
 const SEPARATORS_MAX: usize = 64;
 
 /// Steps of looking behind one separator, beside those for the bytes before it.
-const SEPARATOR_STEPS: usize = 60;
+const SEPARATOR_STEPS: usize = 30;
+
+/// Steps of reading a word that may be a disguised command, and looking it up.
+const WORD_STEPS: usize = 100;
 
 /// Bytes after a command that are its arguments rather than a sentence.
 const BRIEF_BYTES_MAX: usize = 24;
@@ -49,7 +52,7 @@ enum After {
 
 pub(super) fn find(text: &[u8], found: &mut Found) {
     let mut seen = 0;
-    if commands(text, 0, Before::Start) {
+    if commands(text, 0, Before::Start, found) {
         return found.note(Predicate::ShellCommand, 0);
     }
     let mut at = 0;
@@ -59,7 +62,7 @@ pub(super) fn find(text: &[u8], found: &mut Found) {
         ticks += usize::from(tick);
         // Nothing is substituted behind a backtick that closes.
         let closes = tick && ticks.is_multiple_of(2);
-        if !closes && commands(text, next, before) {
+        if !closes && commands(text, next, before, found) {
             return found.note(Predicate::ShellCommand, from);
         }
         found.work.spend(SEPARATOR_STEPS + (next - at));
@@ -119,7 +122,7 @@ fn is_reference(rest: &[u8]) -> bool {
 }
 
 /// Whether a command stands at a byte.
-fn commands(text: &[u8], at: usize, before: Before) -> bool {
+fn commands(text: &[u8], at: usize, before: Before, found: &mut Found) -> bool {
     let blanks = text
         .iter()
         .skip(at)
@@ -132,6 +135,8 @@ fn commands(text: &[u8], at: usize, before: Before) -> bool {
     if is_other_word(text.get(at + blanks..).unwrap_or_default(), starts) {
         return false;
     }
+    // The one at the start is in what every value takes.
+    found.work.spend(WORD_STEPS * usize::from(!starts));
     let word = word(text, at + blanks);
     // At the start only a disguise makes a command of a word.
     if starts && !word.disguised {
