@@ -9,7 +9,7 @@ use super::facts::is_clause;
 use super::keyword::Keyword as K;
 use super::lexer::{Kind, Token, Tokens};
 use super::pattern::{Anchor, Bound, Component, Pattern, read};
-use super::{Finding, Findings};
+use super::{Finding, Findings, unfiltered};
 
 /// From this score on the work is extreme.
 pub(super) const EXTREME: f32 = 24.0;
@@ -51,6 +51,9 @@ pub(super) fn estimate(text: &[u8], list: &Tokens, findings: &mut Findings) -> C
             }
             let returns = last_return.is_some_and(|r| r >= pattern.end);
             unfiltered_write(list, &pattern, &filtered, returns, findings);
+            if !returns && unfiltered::writes_all(text, list, &pattern) {
+                findings.note(Finding::UnfilteredWrite, pattern.start);
+            }
             for component in &pattern.components {
                 component.variables.iter().for_each(|v| bound.add(v));
             }

@@ -3,7 +3,7 @@
 use super::facts::is_clause;
 use super::keyword::{Keyword as K, keyword};
 use super::lexer::{Kind, Token, Tokens, names};
-use super::{Finding, Findings, NESTING_MAX, regex};
+use super::{Finding, Findings, NESTING_MAX, holds, regex};
 
 /// More terms (operators between operands) than this in one statement are no honest client's.
 const TERMS_MAX: usize = 1_000;
@@ -60,8 +60,11 @@ fn walk(text: &[u8], list: &Tokens, findings: &mut Findings) {
             Kind::Word => match token.keyword {
                 K::Or | K::Xor if filters(clause) && is_clause(list, index) => {
                     terms += 1;
-                    let always = always_true(text, list, index + 1) && !literal_before(list, index)
-                        || takes_all(text, list, index + 1);
+                    let beside =
+                        || always_true(text, list, index + 1) || holds::beside(text, list, index);
+                    let always = !literal_before(list, index) && beside()
+                        || takes_all(text, list, index + 1)
+                        || holds::complements(text, list, index);
                     if always {
                         findings.note(Finding::Tautology, token.start);
                     }

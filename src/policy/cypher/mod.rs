@@ -7,9 +7,11 @@
 //! read up to [`TEXT_BYTES_MAX`].
 
 mod allowance;
+mod constant;
 mod cost;
 mod evidence;
 mod facts;
+mod holds;
 mod keyword;
 mod lexer;
 pub(crate) mod memo;
@@ -19,6 +21,7 @@ mod reach;
 mod regex;
 mod signs;
 mod syntax;
+mod unfiltered;
 pub mod value;
 
 use std::cell::RefCell;
