@@ -374,7 +374,7 @@ mod tests {
         fn what_no_word_joins_is_rightly_left_unread(parts in vec(select(vec![
             " ", "  ", "a", "b2", "1", "0xf", "1.", ".5", "null", "TRUE", "and", "OR", "xor", "'", "\"", "`", "(", ")", "{", "}",
             "=", "<>", ",", ";", "@", "@a", "?", ":a", "like", "in", "is", "not", "*", "*/", "-", "+", "\\", "$", ".", "\u{a0}", "é",
-            "from", "where", "sleep(", "\n", "!",
+            "from", "where", "sleep(", "\n", "!", "#", "--", "# a", "-- a", "---",
         ]), 0..12)) {
             let text = parts.concat();
             let (text, classes) = (text.as_bytes(), bytes::classes(text.as_bytes()));

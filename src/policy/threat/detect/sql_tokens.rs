@@ -215,9 +215,7 @@ impl Reader<'_> {
         let rest = self.rest();
         let width = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         let content = rest.get(mark..width).unwrap_or_default();
-        let empty = content
-            .iter()
-            .all(|b| matches!(b, 0..=b' ' | b'-' | b'+' | b';' | b'/' | b'*'));
+        let empty = content.iter().copied().all(is_idle);
         self.push(Kind::Comment { empty }, width);
     }
 
@@ -289,6 +287,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Bytes of a comment that says nothing.
+pub(super) fn is_idle(byte: u8) -> bool {
+    matches!(byte, 0..=b' ' | b'-' | b'+' | b';' | b'/' | b'*')
 }
 
 /// Whether what follows two dashes makes a comment of them: in some dialects anything does, but honest text joins words

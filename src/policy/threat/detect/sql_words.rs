@@ -1,6 +1,7 @@
 //! The words of SQL's dialects that injections care about.
 
 use super::sql_token::Kind;
+use super::sql_tokens::is_idle;
 use super::structure::pairs;
 use crate::policy::threat::bytes::{self, Classes};
 use crate::policy::words::Words;
@@ -112,15 +113,24 @@ static SYNTAX: Words<Syntax, 64> = Words::new(&[
     ),
 ]);
 
-/// Whether a text has a comment, or a word or sign that joins conditions or starts a statement.
+/// Whether a text has a comment that cuts off what follows, or a word or sign that joins conditions or starts a statement.
 pub(super) fn joins(text: &[u8], classes: Classes) -> bool {
     let has = |class: Classes| classes & class != 0;
-    has(bytes::HASH)
-        || has(bytes::DASH) && pairs(text, b'-', b"--").next().is_some()
+    has(bytes::HASH) && cuts_off(text, b"#")
+        || has(bytes::DASH) && cuts_off(text, b"--")
         || has(bytes::STAR) && pairs(text, b'/', b"/*").next().is_some()
         || has(bytes::AMPERSAND) && pairs(text, b'&', b"&&").next().is_some()
         || has(bytes::PIPE) && pairs(text, b'|', b"||").next().is_some()
         || names_syntax(text)
+}
+
+/// Whether nothing is left of a line behind a mark of comments: a heading of Markdown and a dash in prose go on.
+fn cuts_off(text: &[u8], mark: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, mark).any(|at| {
+        let rest = text.get(at + mark.len()..).unwrap_or_default();
+        let content = rest.iter().take_while(|b| **b != b'\n');
+        content.copied().all(is_idle)
+    })
 }
 
 /// Whether one of them stands in a text, between what are no letters, and does there what it is for.
