@@ -92,10 +92,7 @@ pub(super) fn word_text<'t>(text: &'t [u8], tokens: &[Token], at: usize) -> &'t 
 
 /// Whether the token at a position is one of these words, in any case.
 pub(super) fn word_is(text: &[u8], tokens: &[Token], at: usize, words: &[&str]) -> bool {
-    let word = tokens
-        .get(at)
-        .and_then(|t| text.get(t.at..t.end))
-        .unwrap_or_default();
+    let word = word_text(text, tokens, at);
     words
         .iter()
         .any(|w| word.eq_ignore_ascii_case(w.as_bytes()))

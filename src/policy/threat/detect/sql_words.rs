@@ -126,15 +126,16 @@ pub(super) fn joins(text: &[u8], classes: Classes) -> bool {
 
 /// Whether nothing is left of a line behind a mark of comments: a heading of Markdown and a dash in prose go on.
 fn cuts_off(text: &[u8], mark: &[u8]) -> bool {
-    memchr::memmem::find_iter(text, mark).any(|at| {
-        let rest = text.get(at + mark.len()..).unwrap_or_default();
-        let content = rest.iter().take_while(|b| **b != b'\n');
-        content.copied().all(is_idle)
+    text.split(|b| *b == b'\n').any(|line| {
+        let said = line.iter().rposition(|b| !is_idle(*b)).map_or(0, |i| i + 1);
+        let end = line.get(said.saturating_sub(mark.len())..);
+        memchr::memmem::find(end.unwrap_or_default(), mark).is_some()
     })
 }
 
 /// Whether one of them stands in a text, between what are no letters, and does there what it is for.
 fn names_syntax(text: &[u8]) -> bool {
+    let variables = memchr::memchr(b'@', text).is_some();
     let mut rest = text;
     while let Some(start) = rest.iter().position(u8::is_ascii_alphabetic) {
         let word = rest.get(start..).unwrap_or_default();
@@ -148,7 +149,7 @@ fn names_syntax(text: &[u8]) -> bool {
             Some(Syntax::Starts) => true,
             Some(Syntax::Joins) => {
                 let before = text.len() - after.len() - word.len();
-                is_joined(text.get(..before).unwrap_or_default(), after)
+                variables || is_joined(text.get(..before).unwrap_or_default(), after)
             }
         };
         if does {
@@ -158,6 +159,9 @@ fn names_syntax(text: &[u8]) -> bool {
     }
     false
 }
+
+/// Bytes of one run of letters, digits, `_`, `$` and dots.
+const RUN_BYTES_MAX: usize = 64;
 
 /// Whether what stands before a joining word may be an operand, or what follows it a number: prose has words there.
 fn is_joined(before: &[u8], after: &[u8]) -> bool {
@@ -169,6 +173,9 @@ fn is_joined(before: &[u8], after: &[u8]) -> bool {
     let next = after.iter().position(|b| !blank(b));
     let next = next.and_then(|at| after.get(at..)).unwrap_or_default();
     let before = before.get(..=end).unwrap_or_default();
+    // Looked at no further back: a longer run may be anything.
+    let near = before.len().saturating_sub(RUN_BYTES_MAX);
+    let before = before.get(near..).unwrap_or_default();
     let from = before
         .iter()
         .rposition(|b| !in_word(b))
@@ -183,7 +190,7 @@ fn is_joined(before: &[u8], after: &[u8]) -> bool {
         || before.ends_with(b"*/")
         || is(next.get(..width.unwrap_or(next.len())).unwrap_or_default())
         || matches!(before.last(), Some(b'\'' | b'"' | b')' | b'}' | b'?'))
-        || before.contains(&b'@')
+        || from == 0 && near > 0
 }
 
 #[cfg(test)]
