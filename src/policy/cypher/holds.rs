@@ -11,6 +11,9 @@ use super::lexer::{Kind, Token, Tokens};
 /// Tokens read of one condition.
 pub(super) const TOKENS_MAX: usize = 48;
 
+/// Tokens of a statement that is searched for what its conditions ask about; of a longer one nothing is certain.
+const STATEMENT_TOKENS_MAX: usize = 1_024;
+
 /// Conditions joined by AND that are read.
 const JOINED_MAX: usize = 4;
 
@@ -102,7 +105,8 @@ fn is_there(text: &[u8], list: &Tokens, at: usize, negated: bool) -> Option<usiz
 
 /// Whether a name was bound by a pattern before `at` whose rows all have it.
 fn is_matched(text: &[u8], list: &Tokens, at: usize, name: Token) -> bool {
-    if !matches!(name.kind, Kind::Word | Kind::Name) || name.keyword.is_literal() {
+    let named = matches!(name.kind, Kind::Word | Kind::Name) && !name.keyword.is_literal();
+    if !named || list.list.len() > STATEMENT_TOKENS_MAX {
         return false;
     }
     let mut bound = false;
